@@ -1,0 +1,128 @@
+package api
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Kind says what a job does. Kinds beyond train arrive with their pools.
+type Kind string
+
+// KindTrain is a training job; its Spec is a gpu/train specification.
+const KindTrain Kind = "train"
+
+// Submission is one job as a client submits it: POST /v1/jobs takes one or an
+// array of them, all or none.
+type Submission struct {
+	Kind     Kind              `json:"kind"`
+	Name     string            `json:"name,omitempty"`   // default: the specification's
+	Labels   map[string]string `json:"labels,omitempty"` // at most 32
+	Priority int               `json:"priority,omitempty"`
+	After    []int64           `json:"after,omitempty"`           // ids that must have succeeded first
+	At       *time.Time        `json:"at,omitempty"`              // not before
+	Hold     bool              `json:"hold,omitempty"`            // wait for release
+	Retries  int               `json:"retries,omitempty"`         // further attempts after a failure
+	Timeout  float64           `json:"timeout_seconds,omitempty"` // running time at most; 0: none
+	Spec     json.RawMessage   `json:"spec"`
+}
+
+// Job is everything a client sees of a job in a list; see JobDetail.
+type Job struct {
+	ID          int64              `json:"id"`
+	Node        string             `json:"node"`
+	Name        string             `json:"name"`
+	Kind        Kind               `json:"kind"`
+	State       State              `json:"state"`
+	Reason      string             `json:"reason"` // why it is queued, in words; "" otherwise
+	Device      string             `json:"device"` // "cpu", "gpu0"; "" before it ran
+	Owner       string             `json:"owner"`
+	Priority    int                `json:"priority"`
+	Labels      map[string]string  `json:"labels"`
+	After       []int64            `json:"after,omitempty"`
+	At          *time.Time         `json:"at,omitempty"`
+	Held        bool               `json:"held,omitempty"`
+	Retries     int                `json:"retries,omitempty"`
+	Timeout     float64            `json:"timeout_seconds,omitempty"`
+	Attempt     int                `json:"attempt"` // 0 before the first start
+	SubmittedAt time.Time          `json:"submitted_at"`
+	StartedAt   *time.Time         `json:"started_at"`
+	FinishedAt  *time.Time         `json:"finished_at"`
+	Progress    Progress           `json:"progress"`
+	Metrics     map[string]float64 `json:"metrics"` // the latest of each
+	Usage       Usage              `json:"usage"`
+	Error       *Error             `json:"error"`
+	Spec        json.RawMessage    `json:"spec,omitempty"` // left out of lists asked for without it
+}
+
+// Progress counts a training job's optimizer steps; Epochs and Steps are the
+// totals asked for, which early stopping may leave unreached.
+type Progress struct {
+	Epoch  int   `json:"epoch"`
+	Epochs int   `json:"epochs"`
+	Step   int64 `json:"step"`
+	Steps  int64 `json:"steps"`
+}
+
+// Usage is what a job consumed over all its attempts.
+type Usage struct {
+	DeviceSeconds   float64  `json:"device_seconds"` // time its own work occupied a lane
+	WallSeconds     float64  `json:"wall_seconds"`   // time in state running
+	PeakMemoryBytes int64    `json:"peak_memory_bytes"`
+	EnergyJoules    *float64 `json:"energy_joules"` // null where the device does not say
+}
+
+// Epoch is a job's metrics after one epoch; a resumed job overwrites the
+// epochs it trains again, with equal numbers.
+type Epoch struct {
+	Epoch   int                `json:"epoch"` // from 1
+	Step    int64              `json:"step"`
+	Metrics map[string]float64 `json:"metrics"`
+}
+
+// Event is one line of a job's history. Ids grow over all jobs, so a stream
+// resumes from the last id seen.
+type Event struct {
+	ID      int64     `json:"id"`
+	Time    time.Time `json:"time"`
+	Job     int64     `json:"job"`
+	Type    string    `json:"type"` // submitted, started, epoch, checkpoint, requeued, paused, resumed, succeeded, failed, cancelled, retried, held, released, changed
+	State   State     `json:"state"`
+	Message string    `json:"message,omitempty"`
+	// Epoch is set on events of type epoch.
+	Epoch *Epoch `json:"epoch,omitempty"`
+}
+
+// JobDetail is GET /v1/jobs/{id}.
+type JobDetail struct {
+	Job
+	Epochs []Epoch `json:"epochs"`
+	Events []Event `json:"events"`
+}
+
+// DryRun is what POST /v1/jobs?dry_run=true answers for each job.
+type DryRun struct {
+	Name             string  `json:"name"`
+	Parameters       int64   `json:"parameters"`
+	MemoryBytes      int64   `json:"memory_bytes"` // the job's own reservation
+	DataBytes        int64   `json:"data_bytes"`   // shared by jobs on the same data
+	Rows             int     `json:"rows"`         // training rows
+	Steps            int64   `json:"steps"`
+	Device           string  `json:"device"`
+	EstimatedSeconds float64 `json:"estimated_seconds"` // alone on the device
+}
+
+// Device is GET /v1/devices.
+type Device struct {
+	ID          string  `json:"id"` // "cpu", "gpu0"
+	Kind        string  `json:"kind"`
+	Name        string  `json:"name"`
+	State       string  `json:"state"` // ready, starting, restarting
+	Lanes       int     `json:"lanes"`
+	Slots       int     `json:"slots"` // jobs at most at once
+	MemoryBytes int64   `json:"memory_bytes"`
+	FreeBytes   int64   `json:"free_bytes"`
+	Running     []int64 `json:"running"`
+	Restarts    int     `json:"restarts"`
+	PID         int     `json:"pid"` // of its worker
+	Message     string  `json:"message,omitempty"`
+}

@@ -1,0 +1,123 @@
+package gpu
+
+import (
+	"time"
+
+	"weft/gpu/train"
+)
+
+// Job is what a device needs to train one job; the daemon builds it.
+type Job struct {
+	ID      int64       `json:"id"`
+	Spec    *train.Spec `json:"-"`
+	Dir     string      `json:"dir"`     // its checkpoint and model are written here
+	Memory  int64       `json:"memory"`  // bytes reserved, from [Estimate]
+	Restart bool        `json:"restart"` // ignore an earlier attempt's checkpoint
+}
+
+// StopMode says why a job is taken off a device.
+type StopMode string
+
+// The ways to stop. All but StopCancel write a checkpoint first.
+const (
+	StopCancel  StopMode = "cancel"
+	StopPause   StopMode = "pause"
+	StopPreempt StopMode = "preempt"
+)
+
+// Event is something a device tells: one of Up, Down, Started, Progressed,
+// EpochEnded, Checkpointed, Stopped, Finished, Failed. Events of one job come
+// in order, and its last is Stopped, Finished, Failed or the Down that names it.
+type Event interface{ event() }
+
+// Up: the worker is ready for jobs; sent after every (re)start.
+type Up struct{ Info Info }
+
+// Down: the worker died and will be started again. Lost are the jobs it held;
+// each goes on from its last checkpoint when started again.
+type Down struct {
+	Lost     []int64
+	Evidence string // exit status and last words
+	Retry    time.Duration
+}
+
+// Started: the job is resident; Step is where it goes on, 0 from scratch.
+type Started struct {
+	Job  int64
+	Step int64
+}
+
+// Progressed carries news of all running jobs, several times a second.
+type Progressed struct{ Jobs []Progress }
+
+// Progress is one job's standing; DeviceSeconds counts this residency only.
+type Progress struct {
+	Job           int64   `json:"job"`
+	Epoch         int     `json:"epoch"`
+	Epochs        int     `json:"epochs"`
+	Step          int64   `json:"step"`
+	Steps         int64   `json:"steps"`
+	TrainLoss     float64 `json:"train_loss"` // of the current epoch so far
+	DeviceSeconds float64 `json:"device_seconds"`
+}
+
+// EpochEnded carries the metrics of one epoch: train_loss, val_loss,
+// val_accuracy or val_rmse and val_r2, lr.
+type EpochEnded struct {
+	Job     int64              `json:"job"`
+	Epoch   int                `json:"epoch"` // from 1
+	Step    int64              `json:"step"`
+	Metrics map[string]float64 `json:"metrics"`
+}
+
+// Checkpointed: the job's state at Step is durable.
+type Checkpointed struct {
+	Job  int64
+	Step int64
+	Err  string // it could not be written, and the job goes on without
+}
+
+// Stopped: the job left as Stop asked.
+type Stopped struct {
+	Job           int64
+	Mode          StopMode
+	DeviceSeconds float64
+}
+
+// Finished: the model is written and durable. Metrics hold the final values,
+// test metrics among them.
+type Finished struct {
+	Job           int64
+	Metrics       map[string]float64
+	DeviceSeconds float64
+	PeakBytes     int64
+}
+
+// Failed: the job ended by its own fault; its neighbours were not touched.
+type Failed struct {
+	Job           int64
+	Fault         train.Fault
+	DeviceSeconds float64
+}
+
+func (Up) event()           {}
+func (Down) event()         {}
+func (Started) event()      {}
+func (Progressed) event()   {}
+func (EpochEnded) event()   {}
+func (Checkpointed) event() {}
+func (Stopped) event()      {}
+func (Finished) event()     {}
+func (Failed) event()       {}
+
+// Info describes a device.
+type Info struct {
+	ID          string // "cpu", "gpu0"
+	Kind        string // cpu, gpu
+	Name        string // as the hardware calls itself
+	Lanes       int
+	Slots       int   // jobs resident at most
+	MemoryBytes int64 // for jobs and data sets together
+	PID         int   // of the worker; 0 when it is down
+	Restarts    int
+}
