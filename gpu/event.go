@@ -1,10 +1,6 @@
 package gpu
 
-import (
-	"time"
-
-	"weft/gpu/train"
-)
+import "weft/gpu/train"
 
 // Job is what a device needs to train one job; the daemon builds it.
 type Job struct {
@@ -34,11 +30,13 @@ type Event interface{ event() }
 type Up struct{ Info Info }
 
 // Down: the worker died and will be started again. Lost are the jobs it held;
-// each goes on from its last checkpoint when started again.
+// each goes on from its last checkpoint when started again. Suspects are those
+// of Lost that a lane was working on at that moment, and is empty when the
+// worker was killed from outside, which says nothing about its jobs.
 type Down struct {
 	Lost     []int64
+	Suspects []int64
 	Evidence string // exit status and last words
-	Retry    time.Duration
 }
 
 // Started: the job is resident; Step is where it goes on, 0 from scratch.

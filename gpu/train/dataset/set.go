@@ -14,20 +14,23 @@ type Set struct {
 // Info describes a Set without its numbers; it is what the daemon and the
 // clients know of it.
 type Info struct {
-	Rows        int       `json:"rows"` // all parts
-	TrainRows   int       `json:"train_rows"`
-	ValRows     int       `json:"val_rows"`
-	TestRows    int       `json:"test_rows"`
-	Shape       []int     `json:"shape"` // of one row
-	Task        string    `json:"task"`  // train.Task
-	Classes     []string  `json:"classes,omitempty"`
-	TargetWidth int       `json:"target_width"`        // columns of Targets; 0 for classification
-	MaxLabel    int       `json:"max_label"`           // highest label; -1 without labels
-	MaxLabelRow int       `json:"max_label_row"`       // source row (from 0) that holds it, for messages
-	Features    []string  `json:"features,omitempty"`  // column names where the source has them
-	TargetNames []string  `json:"targets,omitempty"`   // target column names
-	Mean        []float32 `json:"mean,omitempty"`      // per feature, or per channel for rank-3 shapes; nil unless standardized
-	Deviation   []float32 `json:"deviation,omitempty"` // zero deviations are stored as 1
+	Rows        int      `json:"rows"` // all parts
+	TrainRows   int      `json:"train_rows"`
+	ValRows     int      `json:"val_rows"`
+	TestRows    int      `json:"test_rows"`
+	Shape       []int    `json:"shape"` // of one row
+	Task        string   `json:"task"`  // train.Task
+	Classes     []string `json:"classes,omitempty"`
+	TargetWidth int      `json:"target_width"`       // columns of Targets; 0 for classification
+	MaxLabel    int      `json:"max_label"`          // highest label; -1 without labels
+	MaxLabelRow int      `json:"max_label_row"`      // source row (from 0) that holds it, for messages
+	Features    []string `json:"features,omitempty"` // column names where the source has them
+	TargetNames []string `json:"targets,omitempty"`  // target column names
+	// TargetColumn is the target's place among a table's columns, so that rows
+	// without a header can leave it in or out; -1 where there are no columns.
+	TargetColumn int       `json:"target_column"`
+	Mean         []float32 `json:"mean,omitempty"`      // per feature, or per channel for rank-3 shapes; nil unless standardized
+	Deviation    []float32 `json:"deviation,omitempty"` // zero deviations are stored as 1
 	// Hash is the SHA-256, in hex, of everything the Set's numbers come from:
 	// the files' bytes and the preparation asked for.
 	Hash  string `json:"hash"`

@@ -1,0 +1,44 @@
+# weft needs Go and, for the race tests, gcc. `make help` lists the targets.
+GO      ?= go
+TOOL    := $(GO) tool -modfile=.ci/tools.mod
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+FUZZTIME ?= 30s
+BENCH_OUT ?= bench/out
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test race lint fuzz bench generate clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build ./weft: daemon, worker and client in one binary
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o weft .
+
+demo: build ## train ten small models together on real data, live, then one after the other
+	./weft demo
+
+test: ## all tests, end to end included, on any machine; about four minutes on 2 cores
+	$(GO) test ./...
+
+race: ## all tests under the race detector
+	$(GO) test -race ./...
+
+lint: ## gofmt, go vet, staticcheck, gosec
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
+	  if [ -n "$$unformatted" ]; then echo "gofmt would change: $$unformatted"; exit 1; fi
+	$(GO) vet ./...
+	$(TOOL) staticcheck ./...
+	$(TOOL) gosec -quiet -conf .ci/gosec.json -exclude-generated ./...
+
+fuzz: ## run every fuzz target for FUZZTIME (30s) each
+	.ci/fuzz $(FUZZTIME)
+
+bench: build ## Go benchmarks and the load run, into BENCH_OUT (bench/out)
+	bench/run $(BENCH_OUT)
+
+generate: ## write the generated assembly again
+	$(GO) generate ./...
+
+clean: ## remove what build and bench made
+	rm -rf weft bench/out

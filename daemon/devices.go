@@ -1,0 +1,286 @@
+package daemon
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"weft/daemon/api"
+	"weft/daemon/store"
+	"weft/gpu"
+)
+
+// maxAloneFaults is how many workers a job may take down with nobody else to
+// blame before it fails.
+const maxAloneFaults = 2
+
+// probation is how long a suspect runs alone before it may have company
+// again.
+const probation = 10 * time.Second
+
+// onEvent takes in what a device tells.
+func (o *owner) onEvent(s *seat, e gpu.Event) {
+	switch e := e.(type) {
+	case gpu.Up:
+		o.up(s, e)
+	case gpu.Down:
+		o.down(s, e)
+	case gpu.Started:
+		o.with(s, e.Job, func(r *residency) { o.runs(r, e.Step) })
+	case gpu.Progressed:
+		for _, p := range e.Jobs {
+			o.with(s, p.Job, func(r *residency) { o.progressed(r, p) })
+		}
+	case gpu.EpochEnded:
+		o.with(s, e.Job, func(r *residency) { o.epochEnded(r, e) })
+	case gpu.Checkpointed:
+		o.with(s, e.Job, func(r *residency) { o.checkpointed(r, e) })
+	case gpu.Stopped:
+		o.with(s, e.Job, func(r *residency) { r.seconds = max(r.seconds, e.DeviceSeconds); o.stopped(r) })
+	case gpu.Finished:
+		o.with(s, e.Job, func(r *residency) {
+			r.seconds = max(r.seconds, e.DeviceSeconds)
+			p := r.progress
+			o.leave(r, store.Change{Do: api.Succeed, Metrics: e.Metrics, PeakBytes: e.PeakBytes, Progress: &p})
+		})
+	case gpu.Failed:
+		o.with(s, e.Job, func(r *residency) {
+			r.seconds = max(r.seconds, e.DeviceSeconds)
+			f := e.Fault
+			o.failed(r, &api.Error{Code: api.Code(f.Code), Message: f.Message, Hint: f.Hint})
+		})
+	}
+}
+
+// with calls f with the job's residency on s, if the device has been told of
+// one; other events are echoes.
+func (o *owner) with(s *seat, id int64, f func(*residency)) {
+	if o.touched[id] {
+		o.settle()
+	}
+	if r := s.residents[id]; r != nil && r.phase != loading {
+		f(r)
+	}
+}
+
+func (o *owner) up(s *seat, e gpu.Up) {
+	s.info = e.Info
+	s.ready = true
+	s.message = ""
+	s.killedFor = 0
+	o.dirty = true
+	o.log.Info("worker is ready", "device", s.info.ID, "pid", s.info.PID, "restarts", s.info.Restarts)
+}
+
+func (o *owner) down(s *seat, e gpu.Down) {
+	s.ready = false
+	s.message = e.Evidence
+	s.info.PID = 0
+	suspects := e.Suspects
+	if s.killedFor != 0 {
+		suspects = []int64{s.killedFor}
+		s.killedFor = 0
+	}
+	o.dirty = true
+	o.meter.restarts.WithLabelValues(s.info.ID).Inc()
+	o.log.Warn("worker died", "device", s.info.ID, "jobs", len(e.Lost), "suspects", suspects, "evidence", e.Evidence)
+	for _, id := range e.Lost {
+		o.with(s, id, func(r *residency) {
+			alone := r.alone || len(e.Lost) == 1
+			o.lost(r, slices.Contains(suspects, id), alone, e.Evidence)
+		})
+	}
+}
+
+// lost decides what becomes of a job whose worker died. A job is blamed only
+// for what happened while it was being worked on, and fails only when nobody
+// else could have been the cause, twice.
+func (o *owner) lost(r *residency, suspect, alone bool, evidence string) {
+	switch r.wish {
+	case cancel, pause, timeout:
+		o.stopped(r)
+		return
+	default:
+	}
+	j := r.job
+	if suspect {
+		j.suspect = true
+		if alone {
+			j.aloneFaults++
+		}
+	}
+	if j.aloneFaults >= maxAloneFaults {
+		o.failed(r, &api.Error{Code: api.CodeWorkerLost,
+			Message: fmt.Sprintf("its worker died %d times with this job alone on it: %s", j.aloneFaults, evidence),
+			Hint:    "this is a defect of weft or of the machine; look at the daemon's log, then weft retry the job"})
+		return
+	}
+	msg := "its worker died; it goes on from its last checkpoint"
+	if suspect {
+		msg = "its worker died while working on it; it goes on from its last checkpoint, alone: " + evidence
+	}
+	o.leave(r, store.Change{Do: api.Requeue, Fault: suspect, Message: msg})
+}
+
+func (o *owner) runs(r *residency, step int64) {
+	r.phase = running
+	r.job.tries = 0
+	r.progress.Step = step
+	o.stand(r)
+}
+
+func (o *owner) progressed(r *residency, p gpu.Progress) {
+	r.progress = api.Progress{Epoch: p.Epoch, Epochs: p.Epochs, Step: p.Step, Steps: p.Steps}
+	r.loss = finiteOr0(p.TrainLoss)
+	r.seconds = max(r.seconds, p.DeviceSeconds)
+	r.news, r.unsaved = true, true
+	o.stand(r)
+}
+
+func (o *owner) epochEnded(r *residency, e gpu.EpochEnded) {
+	r.progress.Epoch = max(r.progress.Epoch, e.Epoch)
+	r.progress.Step = max(r.progress.Step, e.Step)
+	r.loss = 0
+	r.news = true
+	o.stand(r)
+	m := finite(e.Metrics)
+	known := maps.Clone(r.job.rec.Metrics) // requests may be reading it
+	if known == nil {
+		known = map[string]float64{}
+	}
+	maps.Copy(known, m)
+	r.job.rec.Metrics = known
+	rep := o.report(r)
+	rep.Metrics = m
+	rep.Epoch = &api.Epoch{Epoch: e.Epoch, Step: e.Step, Metrics: m}
+	o.reports = append(o.reports, rep)
+}
+
+func (o *owner) checkpointed(r *residency, e gpu.Checkpointed) {
+	if e.Err != "" {
+		o.log.Warn("checkpoint was not written", "job", e.Job, "error", e.Err)
+		o.reports = append(o.reports, store.Report{ID: e.Job, Message: e.Err, At: time.Now()})
+		return
+	}
+	rep := o.report(r)
+	rep.Checkpoint = true
+	rep.Message = fmt.Sprintf("step %d", e.Step)
+	o.reports = append(o.reports, rep)
+}
+
+// stopped records the departure that was wished for.
+func (o *owner) stopped(r *residency) {
+	switch r.wish {
+	case cancel:
+		o.leave(r, store.Change{Do: api.Cancel})
+	case pause:
+		o.leave(r, store.Change{Do: api.Pause})
+	case timeout:
+		limit := time.Duration(r.job.rec.Timeout * float64(time.Second))
+		o.failed(r, &api.Error{Code: api.CodeTimeout,
+			Message: fmt.Sprintf("the job ran longer than its time limit of %s", limit),
+			Hint:    "submit it again with a longer --timeout, or with fewer epochs"})
+	case preempt:
+		o.leave(r, store.Change{Do: api.Requeue, Message: "made room for a job of higher priority"})
+	default:
+		o.leave(r, store.Change{Do: api.Requeue, Message: o.whyStopped()})
+	}
+}
+
+func (o *owner) whyStopped() string {
+	if o.draining {
+		return "the daemon is stopping; the job goes on when it runs again"
+	}
+	return "the device put it back"
+}
+
+// failed ends an attempt: the job is tried again from its beginning if it has
+// retries left and nobody wants it gone.
+func (o *owner) failed(r *residency, e *api.Error) {
+	rec := &r.job.rec
+	switch {
+	case r.wish == cancel:
+		o.leave(r, store.Change{Do: api.Cancel, Message: "failed while being cancelled: " + e.Message})
+	case rec.RetriesUsed < rec.Retries:
+		o.leave(r, store.Change{Do: api.Requeue, FromScratch: true, NewAttempt: true, Used: true,
+			Fault: e.Code == api.CodeWorkerLost,
+			Message: fmt.Sprintf("attempt %d failed: %s; retry %d of %d",
+				rec.Attempt, e.Message, rec.RetriesUsed+1, rec.Retries)})
+		r.job.ran, r.job.aloneFaults = 0, 0
+	default:
+		o.leave(r, store.Change{Do: api.Fail, Error: e, Fault: e.Code == api.CodeWorkerLost})
+	}
+}
+
+// leave ends a residency that a device knew of, and records why.
+func (o *owner) leave(r *residency, c store.Change) {
+	j := r.job
+	c.ID = j.rec.ID
+	c.DeviceSeconds += r.unreported()
+	r.cancel()
+	j.res = nil
+	j.ran += time.Since(r.since)
+	delete(r.seat.residents, c.ID)
+	o.board.update(func(b *board) { delete(b.standings, c.ID) })
+	o.dirty = true
+	waiters := j.waiters
+	j.waiters = nil
+	o.do(pending{change: c, told: true, done: func(rec store.Record, err error) {
+		for _, w := range waiters {
+			o.resolve(w, c, rec, err)
+		}
+	}})
+}
+
+// resolve answers a request that waited for its job to leave the device: the
+// job may have left for another reason.
+func (o *owner) resolve(w waiter, c store.Change, rec store.Record, err error) {
+	if err != nil || w.do == c.Do {
+		w.done(rec, err)
+		return
+	}
+	if _, err := api.Next(rec.State, w.do); err != nil {
+		w.done(rec, err)
+		return
+	}
+	o.do(pending{change: store.Change{ID: rec.ID, Do: w.do}, done: w.done})
+}
+
+// takeOff asks a job's device to let it go; a weaker wish than one before is
+// part of it.
+func (o *owner) takeOff(r *residency, w wish) {
+	if r.phase == loading {
+		o.drop(r)
+		return
+	}
+	if w <= r.wish {
+		return
+	}
+	before := r.wish
+	r.wish = w
+	r.deadline = time.Now().Add(w.patience())
+	o.dirty = true
+	if before != stay && before.mode() == w.mode() {
+		return
+	}
+	if err := r.seat.dev.Stop(r.job.rec.ID, w.mode()); err != nil {
+		// Its worker is on its way down, which settles it; or the deadline does.
+		o.log.Warn("job was not asked to stop", "job", r.job.rec.ID, "device", r.seat.info.ID, "error", err)
+	}
+}
+
+// seatGone is the end of a device that was closed: nothing more will be told
+// of its jobs.
+func (o *owner) seatGone(s *seat) {
+	s.gone, s.ready = true, false
+	o.dirty = true
+	for _, r := range s.residents {
+		if r.phase == loading {
+			o.drop(r)
+		} else {
+			o.stopped(r)
+		}
+	}
+	o.finishIfDrained()
+}

@@ -1,0 +1,102 @@
+package sched
+
+import "cmp"
+
+// explain says why e, which fits nowhere now, waits. blocked: no device has
+// memory for it.
+func (p *planner) explain(e *entry, blocked bool) Reason {
+	c := &p.classes[e.class]
+	if len(c.devices) == 0 {
+		return Reason{kind: noDevice, device: c.want}
+	}
+	if why := p.impossible(e); why.kind != 0 {
+		return why
+	}
+	if blocked && !p.passedByLess(e) {
+		return p.obstacle(e)
+	}
+	waiting, higher := 0, 0
+	for _, i := range c.meets {
+		waiting += p.classes[i].waiting
+		higher += p.classes[i].higher
+	}
+	switch {
+	case higher > 0:
+		return Reason{kind: behindHigher, a: int64(higher)}
+	case waiting > 0:
+		return Reason{kind: behind, a: int64(waiting)}
+	}
+	return p.obstacle(e)
+}
+
+// impossible is a reason that no job's end would remove: e is too large for
+// every device it asks for, or those that it is not too large for are down.
+func (p *planner) impossible(e *entry) Reason {
+	c, n := &p.classes[e.class], e.job.need()
+	largest, possible := &p.devices[c.devices[0]], false
+	for _, i := range c.devices {
+		d := &p.devices[i]
+		if d.later.could(n) {
+			if d.Ready {
+				return Reason{}
+			}
+			possible = true
+		}
+		if d.MemoryBytes > largest.MemoryBytes || d.MemoryBytes == largest.MemoryBytes && d.ID < largest.ID {
+			largest = d
+		}
+	}
+	if possible {
+		return Reason{kind: notReady, device: c.want}
+	}
+	return Reason{kind: tooLarge, a: n.memory + n.data, b: largest.MemoryBytes, device: largest.ID}
+}
+
+// passedByLess reports whether a job before e needs no more memory than e: it
+// will have the room first, so e is behind it.
+func (p *planner) passedByLess(e *entry) bool {
+	for _, i := range p.classes[e.class].meets {
+		if c := &p.classes[i]; c.waiting > 0 && c.least <= e.job.MemoryBytes {
+			return true
+		}
+	}
+	return false
+}
+
+// obstacle is what hinders e on the device where the least does, or where of
+// too little memory the most is free.
+func (p *planner) obstacle(e *entry) Reason {
+	n := e.job.need()
+	var best Reason
+	for _, i := range p.classes[e.class].devices {
+		d := &p.devices[i]
+		if !d.Ready || !d.later.could(n) {
+			continue
+		}
+		why := d.obstacle(n, e.job.ID)
+		order := cmp.Or(cmp.Compare(why.kind, best.kind), cmp.Compare(best.b, why.b), cmp.Compare(why.device, best.device))
+		if best.kind == 0 || order < 0 {
+			best = why
+		}
+	}
+	return best
+}
+
+func (d *device) obstacle(n need, job int64) Reason {
+	// What is promised is not free.
+	l := &d.now
+	if d.later.used > l.used {
+		l = &d.later
+	}
+	switch {
+	case d.keptFor != 0 && d.keptFor != job:
+		return Reason{kind: keptFree, a: d.keptFor, device: d.ID}
+	case n.alone && l.jobs > 0:
+		return Reason{kind: companyWanted, device: d.ID}
+	case l.alone > 0:
+		return Reason{kind: companyBarred, device: d.ID}
+	case !l.holds(n):
+		return Reason{kind: memoryShort, a: l.total(n), b: l.free(), device: d.ID}
+	}
+	return Reason{kind: slotsShort, a: int64(d.Slots), device: d.ID}
+}

@@ -1,0 +1,91 @@
+package store
+
+import (
+	"context"
+	"testing"
+
+	"weft/daemon/api"
+)
+
+func BenchmarkSubmit1000(b *testing.B) {
+	s, jobs := open(b), newJobs(1000)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, _, err := s.Submit(context.Background(), "", "", jobs, epoch0); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.N)*1000/b.Elapsed().Seconds(), "jobs/s")
+}
+
+// BenchmarkList10000 reads jobs that all have labels; the second also metrics.
+func BenchmarkList10000(b *testing.B) {
+	for name, metrics := range map[string]map[string]float64{
+		"queued": nil, "trained": {"train_loss": 0.4123, "val_loss": 0.3801, "val_accuracy": 0.91, "lr": 0.001},
+	} {
+		b.Run(name, func(b *testing.B) {
+			s := open(b)
+			recs, _, err := s.Submit(context.Background(), "", "", newJobs(10_000), epoch0)
+			if err != nil {
+				b.Fatal(err)
+			}
+			changes := make([]Change, len(recs))
+			for i := range changes {
+				changes[i] = Change{ID: recs[i].ID, Do: api.Start, At: epoch0, Device: "cpu", Metrics: metrics}
+			}
+			if metrics != nil {
+				if _, _, _, err := s.Apply(context.Background(), changes); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				jobs, _, err := s.List(context.Background(), Filter{Limit: 10_000})
+				if err != nil || len(jobs) != 10_000 {
+					b.Fatal(len(jobs), err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkApply is one transition a transaction: about one fsync.
+func BenchmarkApply(b *testing.B) {
+	s := open(b)
+	recs, _, err := s.Submit(context.Background(), "", "", newJobs(1), epoch0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	do := [2]api.Transition{api.Pause, api.Resume}
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		_, _, errs, err := s.Apply(context.Background(), []Change{{ID: recs[0].ID, Do: do[i%2], At: epoch0}})
+		if err != nil || errs[0] != nil {
+			b.Fatal(err, errs)
+		}
+	}
+}
+
+// BenchmarkReport is the news of 100 running jobs at once.
+func BenchmarkReport(b *testing.B) {
+	s := open(b)
+	recs, _, err := s.Submit(context.Background(), "", "", newJobs(100), epoch0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	changes, reports := make([]Change, 100), make([]Report, 100)
+	for i, rec := range recs {
+		changes[i] = Change{ID: rec.ID, Do: api.Start, At: epoch0, Device: "cpu"}
+		reports[i] = Report{ID: rec.ID, Progress: &api.Progress{Epoch: 1, Step: 5}, DeviceSeconds: 0.1, At: epoch0,
+			Metrics: map[string]float64{"train_loss": 0.5}}
+	}
+	if _, _, _, err := s.Apply(context.Background(), changes); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := s.Report(context.Background(), reports); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

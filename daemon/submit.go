@@ -1,0 +1,316 @@
+package daemon
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"reflect"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"weft/daemon/api"
+	"weft/daemon/sched"
+	"weft/daemon/store"
+	"weft/gpu"
+	"weft/gpu/train"
+)
+
+const (
+	maxFaults = 100 // told at once
+	maxKey    = 255 // bytes of an idempotency key
+)
+
+// A draft is a submission on its way to being a job.
+type draft struct {
+	at   string // JSON pointer of the submission in the request
+	sub  api.Submission
+	spec *train.Spec
+	hash string
+	est  gpu.Estimate
+}
+
+type submitInput struct {
+	DryRun  bool   `query:"dry_run" doc:"check and estimate only"`
+	Key     string `header:"Idempotency-Key" doc:"the same request with the same key is the same submission, for a day"`
+	RawBody []byte `contentType:"application/json"`
+}
+
+type submitOutput struct {
+	Status int
+	Body   any
+}
+
+func (s *server) registerSubmit(doc huma.API) {
+	op := operation(doc, "submit-jobs", http.MethodPost, "/v1/jobs",
+		"Submit one job, or an array of jobs: all or none")
+	schemas := doc.OpenAPI().Components.Schemas
+	one := schemas.Schema(reflect.TypeFor[api.Submission](), true, "")
+	op.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
+		"application/json": {Schema: &huma.Schema{OneOf: []*huma.Schema{
+			one, {Type: huma.TypeArray, Items: one},
+		}}},
+	}}
+	op.DefaultStatus = http.StatusCreated
+	op.Responses["201"] = jsonResponse(doc, reflect.TypeFor[api.Submitted]())
+	op.Responses["200"] = jsonResponse(doc, reflect.TypeFor[[]api.DryRun]())
+	op.Responses["200"].Description = "What a dry run found"
+	huma.Register(doc, op, s.submit)
+}
+
+func (s *server) submit(ctx context.Context, in *submitInput) (*submitOutput, error) {
+	if len(in.Key) > maxKey {
+		return nil, newProblem(&api.Error{Code: api.CodeInvalid,
+			Message: fmt.Sprintf("the Idempotency-Key is longer than %d bytes", maxKey)})
+	}
+	drafts, err := readDrafts(in.RawBody)
+	if err != nil {
+		return nil, err
+	}
+	release, err := s.compose(ctx, drafts)
+	defer release()
+	if err != nil {
+		return nil, s.fault(err)
+	}
+	devices, err := s.owner.views(ctx)
+	if err == nil {
+		err = checkFits(drafts, devices)
+	}
+	if err != nil {
+		return nil, s.fault(err)
+	}
+	if in.DryRun {
+		return &submitOutput{http.StatusOK, dryRuns(drafts, devices)}, nil
+	}
+	sum := sha256.Sum256(in.RawBody)
+	recs, err := s.owner.submit(ctx, in.Key, hex.EncodeToString(sum[:]), s.newJobs(ctx, drafts))
+	if err != nil {
+		return nil, s.fault(err)
+	}
+	jobs := make([]api.Job, len(recs))
+	for i := range recs {
+		jobs[i] = recs[i].Job
+		jobs[i].Spec = nil
+	}
+	s.board.complete(jobs, time.Now())
+	return &submitOutput{http.StatusCreated, api.Submitted{Jobs: jobs}}, nil
+}
+
+// readDrafts reads a request's submissions and their specifications.
+func readDrafts(body []byte) ([]draft, error) {
+	body = bytes.TrimSpace(body)
+	if len(body) == 0 {
+		return nil, badBody("the request has no body")
+	}
+	raws, pointers, err := split(body)
+	if err != nil {
+		return nil, err
+	}
+	drafts := make([]draft, len(raws))
+	var faults checker
+	for i, raw := range raws {
+		d := &drafts[i]
+		d.at = pointers(i)
+		faults = append(faults, d.read(raw)...)
+		if len(faults) >= maxFaults {
+			break
+		}
+	}
+	if len(faults) > 0 {
+		return nil, invalid(api.CodeInvalid, faults[:min(len(faults), maxFaults)])
+	}
+	return drafts, nil
+}
+
+// split tells one submission from an array of them.
+func split(body []byte) (raws []json.RawMessage, pointer func(int) string, err error) {
+	switch body[0] {
+	case '{':
+		if !json.Valid(body) {
+			return nil, nil, badBody(notJSON(json.Unmarshal(body, new(any)), "a JSON object"))
+		}
+		return []json.RawMessage{body}, func(int) string { return "" }, nil
+	case '[':
+		if err := json.Unmarshal(body, &raws); err != nil {
+			return nil, nil, badBody(notJSON(err, "an array of submissions"))
+		}
+	default:
+		return nil, nil, badBody(notJSON(json.Unmarshal(body, new(any)), "a submission object or an array of them"))
+	}
+	switch n := len(raws); {
+	case n == 0:
+		return nil, nil, badBody("the array of submissions is empty")
+	case n > api.MaxJobsPerPost:
+		return nil, nil, newProblem(&api.Error{Code: api.CodeTooLarge,
+			Message: fmt.Sprintf("%d jobs in one request are more than %d", n, api.MaxJobsPerPost),
+			Hint:    "submit in several requests"})
+	}
+	return raws, func(i int) string { return fmt.Sprintf("/%d", i) }, nil
+}
+
+func (d *draft) read(raw []byte) []api.FieldError {
+	sub := &d.sub
+	sub.Kind = api.KindTrain
+	faults := checker(decodeFields(raw, d.at, map[string]field{
+		"kind":            {&sub.Kind, "a string"},
+		"name":            {&sub.Name, "a string"},
+		"labels":          {&sub.Labels, "an object of strings"},
+		"priority":        {&sub.Priority, "an integer"},
+		"after":           {&sub.After, "an array of job ids"},
+		"at":              {&sub.At, "a time like 2026-01-02T15:04:05Z"},
+		"hold":            {&sub.Hold, "true or false"},
+		"retries":         {&sub.Retries, "an integer"},
+		"timeout_seconds": {&sub.Timeout, "a number of seconds"},
+		"spec":            {&sub.Spec, "a training specification"},
+	}))
+	if len(faults) > 0 {
+		return faults
+	}
+	if faults.submission(d.at, sub); len(faults) > 0 {
+		return faults
+	}
+	spec, err := train.Parse(sub.Spec)
+	if err != nil {
+		return specFaults(d.at, err)
+	}
+	d.spec = spec
+	if sub.Name == "" {
+		sub.Name = spec.Name
+	}
+	if sub.Name == "" {
+		sub.Name = string(spec.Data.Source)
+	}
+	return nil
+}
+
+// specFaults places a specification's faults in the request.
+func specFaults(at string, err error) []api.FieldError {
+	var spec *train.SpecError
+	if !errors.As(err, &spec) || len(spec.Errors) == 0 {
+		return []api.FieldError{{Location: at + "/spec", Message: err.Error()}}
+	}
+	faults := make([]api.FieldError, len(spec.Errors))
+	for i, e := range spec.Errors {
+		faults[i] = api.FieldError{Location: at + "/spec" + e.Path, Message: e.Message, Hint: e.Hint}
+	}
+	return faults
+}
+
+// compose loads every draft's data, each set once, and checks that models fit
+// it. The sets stay in the loader's cache until release is called.
+func (s *server) compose(ctx context.Context, drafts []draft) (release func(), err error) {
+	sets := map[string]data{}
+	release = func() {
+		for _, set := range sets {
+			set.Release()
+		}
+	}
+	for i := range drafts {
+		d := &drafts[i]
+		task := d.spec.Loss.Task()
+		key, err := json.Marshal(d.spec.Data)
+		if err != nil {
+			return release, fmt.Errorf("identify data: %w", err)
+		}
+		id := string(task) + string(key)
+		set := sets[id]
+		if set == nil {
+			if set, err = s.owner.loader.Load(ctx, d.spec.Data, task); err != nil {
+				return release, dataProblem(d.at, err)
+			}
+			sets[id] = set
+		}
+		info := set.About()
+		d.hash = info.Hash
+		if d.est, err = gpu.Compose(d.spec, info); err != nil {
+			return release, invalid(api.CodeInvalid, specFaults(d.at, err))
+		}
+	}
+	return release, nil
+}
+
+// dataProblem refuses a submission whose data cannot be used.
+func dataProblem(at string, err error) error {
+	var fault *train.Fault
+	if !errors.As(err, &fault) {
+		return fmt.Errorf("load data: %w", err)
+	}
+	p := newProblem(&api.Error{Code: api.Code(fault.Code), Message: fault.Message, Hint: fault.Hint})
+	p.Errors = []api.FieldError{{Location: at + "/spec/data", Message: fault.Message, Hint: fault.Hint}}
+	return p
+}
+
+// checkFits refuses jobs that no device could ever take.
+func checkFits(drafts []draft, devices []api.Device) error {
+	able := make([]sched.Device, len(devices))
+	for i, d := range devices {
+		able[i] = sched.Device{ID: d.ID, Kind: d.Kind, Ready: true, MemoryBytes: d.MemoryBytes, Slots: d.Slots}
+	}
+	for i := range drafts {
+		d := &drafts[i]
+		err := sched.Fits(able, sched.Job{
+			MemoryBytes: d.est.MemoryBytes, DataBytes: d.est.DataBytes, DataHash: d.hash,
+			WantDevice: d.spec.Device,
+		})
+		if err == nil {
+			continue
+		}
+		p := problemOf(err)
+		p.Errors = []api.FieldError{{Location: d.at + "/spec", Message: p.Detail, Hint: p.Hint}}
+		return p
+	}
+	return nil
+}
+
+func (s *server) newJobs(ctx context.Context, drafts []draft) []store.NewJob {
+	jobs := make([]store.NewJob, len(drafts))
+	for i := range drafts {
+		d := &drafts[i]
+		d.sub.Spec = d.spec.JSON()
+		jobs[i] = store.NewJob{
+			Submission: d.sub,
+			Owner:      peerOf(ctx).owner, Node: s.node,
+			MemoryBytes: d.est.MemoryBytes, DataBytes: d.est.DataBytes, DataHash: d.hash,
+			Totals: api.Progress{Epochs: d.est.Epochs, Steps: d.est.Steps},
+			Device: d.spec.Device,
+		}
+	}
+	return jobs
+}
+
+// The speed that a dry run assumes of one lane: measured on a 2.5 GHz core for
+// models of some thousand parameters.
+const (
+	assumedFlops  = 20e9
+	assumedPerRun = 20e-6 // seconds a step costs whatever its size
+)
+
+func dryRuns(drafts []draft, devices []api.Device) []api.DryRun {
+	runs := make([]api.DryRun, len(drafts))
+	for i := range drafts {
+		d := &drafts[i]
+		runs[i] = api.DryRun{
+			Name:       d.sub.Name,
+			Parameters: d.est.Parameters, MemoryBytes: d.est.MemoryBytes, DataBytes: d.est.DataBytes,
+			Rows: d.est.TrainRows, Steps: d.est.Steps,
+			Device:           wouldTake(d, devices),
+			EstimatedSeconds: float64(d.est.Steps) * (assumedPerRun + float64(d.est.StepFlops)/assumedFlops),
+		}
+	}
+	return runs
+}
+
+// wouldTake names the first device that could take the draft.
+func wouldTake(d *draft, devices []api.Device) string {
+	for i := range devices {
+		if checkFits([]draft{*d}, devices[i:i+1]) == nil {
+			return devices[i].ID
+		}
+	}
+	return ""
+}

@@ -1,0 +1,164 @@
+package daemon
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"time"
+
+	"weft/daemon/api"
+	"weft/daemon/store"
+)
+
+// sweep does what is due by the clock.
+func (o *owner) sweep(now time.Time) {
+	if o.failing != nil {
+		o.retryCommit()
+	}
+	var news []api.Job
+	watched := o.hub.watched()
+	for _, s := range o.seats {
+		for _, r := range s.residents {
+			if r.phase == loading {
+				continue
+			}
+			o.checkTime(r, now)
+			if r.news && watched {
+				news = append(news, o.standingOf(r, now))
+			}
+			r.news = false
+		}
+	}
+	o.hub.progress(news)
+	if now.Sub(o.lastShares) >= sharesEvery {
+		o.lastShares = now
+		o.readShares(now)
+	}
+	if now.Sub(o.lastReport) >= reportEvery {
+		o.lastReport = now
+		o.reportAll()
+	}
+}
+
+// readShares learns anew what owners have used: the store lets it fade.
+func (o *owner) readShares(now time.Time) {
+	shares, err := o.store.OwnerShares(o.ctx, now)
+	if err != nil {
+		o.log.Warn("owners' shares are not known anew", "error", err)
+		return
+	}
+	o.seconds = shares
+}
+
+// retryCommit tries to record what devices told while the disk refused.
+func (o *owner) retryCommit() {
+	kept := o.kept
+	o.kept = nil
+	if len(kept) > 0 {
+		o.commit(kept)
+		return
+	}
+	// Nothing is waiting: the next change will show whether the disk is well.
+	o.storeWorks()
+	o.dirty = true
+}
+
+// checkTime enforces the job's time limit and the device's patience.
+func (o *owner) checkTime(r *residency, now time.Time) {
+	rec := &r.job.rec
+	ran := r.job.ran + now.Sub(r.since)
+	if rec.Timeout > 0 && ran.Seconds() > rec.Timeout {
+		o.takeOff(r, timeout)
+	}
+	if r.alone && r.wish == stay && r.phase == running && now.Sub(r.since) > probation {
+		r.alone, r.job.suspect = false, false
+		o.dirty = true
+	}
+	if r.wish != stay && now.After(r.deadline) && r.seat.killedFor == 0 && r.seat.ready {
+		o.log.Error("worker does not let a job go and is killed", "device", r.seat.info.ID, "job", rec.ID)
+		r.seat.killedFor = rec.ID
+		r.seat.dev.Restart(fmt.Sprintf("job %d does not leave when asked", rec.ID))
+	}
+}
+
+// stand shows readers how far a running job is.
+func (o *owner) stand(r *residency) {
+	s := r.standing()
+	o.board.update(func(b *board) { b.standings[r.job.rec.ID] = s })
+}
+
+func (r *residency) standing() standing {
+	return standing{
+		progress: r.progress, loss: r.loss,
+		seconds: r.base.DeviceSeconds + r.seconds,
+		wall:    r.base.WallSeconds, since: r.since,
+	}
+}
+
+// standingOf is the job as a stream shows it.
+func (o *owner) standingOf(r *residency, now time.Time) api.Job {
+	j := r.job.rec.Job
+	r.standing().apply(&j, now)
+	return j
+}
+
+// reportAll queues what running jobs have done since the last time.
+func (o *owner) reportAll() {
+	for _, s := range o.seats {
+		for _, r := range s.residents {
+			if r.unsaved && r.phase != loading {
+				o.reports = append(o.reports, o.report(r))
+			}
+		}
+	}
+}
+
+// report is a job's standing for the store; what it holds counts as told.
+func (o *owner) report(r *residency) store.Report {
+	p := r.progress
+	rep := store.Report{ID: r.job.rec.ID, Progress: &p, DeviceSeconds: r.unreported(), At: time.Now()}
+	o.seconds[r.job.rec.Owner] += rep.DeviceSeconds
+	if r.loss != 0 {
+		rep.Metrics = map[string]float64{"train_loss": r.loss}
+	}
+	r.unsaved = false
+	return rep
+}
+
+// unreported returns the device seconds that the store does not know of, and
+// takes them as told.
+func (r *residency) unreported() float64 {
+	d := max(0, r.seconds-r.reported)
+	r.reported = max(r.reported, r.seconds)
+	return d
+}
+
+// flushReports stores reports, before any change that takes their job off its
+// device. Reports that a failing disk refuses are lost: the next ones say more.
+func (o *owner) flushReports() {
+	if len(o.reports) == 0 {
+		return
+	}
+	reports := o.reports
+	o.reports = nil
+	events, err := o.store.Report(o.ctx, reports)
+	if err != nil {
+		o.storeFailed(nil, err)
+		return
+	}
+	o.hub.publish(events)
+}
+
+func finiteOr0(v float64) float64 {
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		return 0
+	}
+	return v
+}
+
+// finite returns m without the values that JSON cannot carry.
+func finite(m map[string]float64) map[string]float64 {
+	out := maps.Clone(m)
+	maps.DeleteFunc(out, func(_ string, v float64) bool { return math.IsNaN(v) || math.IsInf(v, 0) })
+	return out
+}

@@ -1,0 +1,319 @@
+package gpu
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"weft/cpuwork/proc"
+)
+
+// HostConfig describes the host device. Only Program is required.
+type HostConfig struct {
+	Program      string        // path of weft, started as worker
+	Threads      int           // lanes; 0: one per core
+	Slots        int           // jobs resident at most; 0: [DefaultSlots]
+	MemoryBytes  int64         // for jobs and data sets together; 0: [DefaultMemory]
+	Name         string        // as the hardware calls itself; "": the architecture
+	Quantum      time.Duration // 0: 5 ms
+	QuantumLimit time.Duration // a quantum over this means that the worker hangs; 0: one minute
+	Log          *slog.Logger  // nil: slog.Default()
+}
+
+// DefaultSlots is how many jobs share the host at most unless told otherwise:
+// enough that a sweep's jobs are seen to train together, few enough that the
+// first ones end soon and that memory stays in the caches.
+const DefaultSlots = 16
+
+// ErrDown is returned by Start while the device's worker is not running.
+var ErrDown = errors.New("the device's worker is not running")
+
+// Device is a supervised worker and the jobs resident on it. Its methods may
+// be called from any goroutine; events must be read, or the worker waits.
+type Device struct {
+	log    *slog.Logger
+	sup    *proc.Supervisor
+	page   *proc.Arena // the worker's status page
+	status statusPage
+	limit  time.Duration
+	events chan Event
+	done   chan struct{}  // closed by Close and Kill
+	loops  sync.WaitGroup // the quantum watch
+	ending sync.Once
+
+	mu   sync.Mutex // guards what follows
+	info Info
+	up   bool
+	jobs map[int64]bool // told to the worker, end not yet heard
+}
+
+// OpenHost starts the host device's worker and returns when it is ready.
+func OpenHost(ctx context.Context, cfg HostConfig) (*Device, error) {
+	cfg = cfg.withDefaults()
+	page, err := proc.NewArena("weft status", statusSize)
+	if err != nil {
+		return nil, fmt.Errorf("open device cpu: %w", err)
+	}
+	d := &Device{
+		log:    cfg.Log.With("device", "cpu"),
+		page:   page,
+		status: newStatusPage(page.Bytes()),
+		limit:  cfg.QuantumLimit,
+		events: make(chan Event, 256),
+		done:   make(chan struct{}),
+		jobs:   map[int64]bool{},
+		info: Info{
+			ID: "cpu", Kind: "cpu", Name: cfg.Name,
+			Lanes: cfg.Threads, Slots: cfg.Slots, MemoryBytes: cfg.MemoryBytes,
+		},
+	}
+	d.sup = proc.New(proc.Config{
+		Name: "worker cpu",
+		Path: cfg.Program,
+		Args: []string{"worker", "cpu",
+			"-lanes=" + strconv.Itoa(cfg.Threads), "-quantum=" + cfg.Quantum.String()},
+		Backoff: restartBackoff(),
+		OnUp:    d.workerUp,
+		OnDown:  d.workerDown,
+		OnFrame: d.frame,
+		Log:     d.log,
+	})
+	if err := d.sup.Start(ctx); err != nil {
+		_ = page.Close() // it is no longer mapped by anyone
+		return nil, fmt.Errorf("open device cpu: %w", err)
+	}
+	d.loops.Go(d.watchQuanta)
+	return d, nil
+}
+
+func (cfg HostConfig) withDefaults() HostConfig {
+	if cfg.Threads <= 0 {
+		cfg.Threads = runtime.NumCPU()
+	}
+	cfg.Threads = min(cfg.Threads, maxLanes)
+	if cfg.Slots <= 0 {
+		cfg.Slots = max(DefaultSlots, 2*cfg.Threads)
+	}
+	if cfg.MemoryBytes <= 0 {
+		cfg.MemoryBytes = DefaultMemory()
+	}
+	if cfg.Name == "" {
+		cfg.Name = runtime.GOARCH
+	}
+	if cfg.Quantum <= 0 {
+		cfg.Quantum = 5 * time.Millisecond
+	}
+	if cfg.QuantumLimit <= 0 {
+		cfg.QuantumLimit = time.Minute
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	return cfg
+}
+
+// restartBackoff keeps the pause between lives short: a device without its
+// worker trains nothing, and a worker that cannot live costs little.
+func restartBackoff() backoff.BackOff {
+	b := backoff.NewExponentialBackOff()
+	b.InitialInterval, b.MaxInterval, b.Multiplier = 50*time.Millisecond, 5*time.Second, 2
+	return b
+}
+
+// Info describes the device as it is now.
+func (d *Device) Info() Info {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.info
+}
+
+// Events returns the device's news; it is closed after Close or Kill.
+func (d *Device) Events() <-chan Event { return d.events }
+
+// Start makes a job resident. Memory and slots are the caller's to count. The
+// worker maps the data set itself, so data may be released afterwards.
+func (d *Device) Start(job Job, data *Data) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.up {
+		return ErrDown
+	}
+	frame := encode(startFrame{Job: job, Spec: job.Spec.JSON()})
+	if err := d.sup.Send(kindStart, frame, data.file); err != nil {
+		return fmt.Errorf("start job %d: %w", job.ID, err)
+	}
+	d.jobs[job.ID] = true
+	return nil
+}
+
+// Stop asks a job to leave; a Stopped event, or another end that was faster,
+// follows. A job that is not resident is left alone.
+func (d *Device) Stop(id int64, mode StopMode) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.up || !d.jobs[id] {
+		return nil
+	}
+	if err := d.sup.Send(kindStop, encode(stopFrame{Job: id, Mode: mode})); err != nil {
+		return fmt.Errorf("stop job %d: %w", id, err)
+	}
+	return nil
+}
+
+// Restart kills the worker, whose jobs are lost as in a crash, and starts it
+// again: for a job that does not leave when asked.
+func (d *Device) Restart(reason string) { d.sup.Restart(reason) }
+
+// Close has every job write its checkpoint and leave, then ends the worker. If
+// ctx ends first the worker is killed.
+func (d *Device) Close(ctx context.Context) error {
+	err := d.sup.Stop(ctx)
+	d.end()
+	if err != nil {
+		return fmt.Errorf("close device %s: %w", d.info.ID, err)
+	}
+	return nil
+}
+
+// Kill ends the worker at once; its jobs go on from earlier checkpoints.
+func (d *Device) Kill() {
+	d.sup.Kill()
+	<-d.sup.Done()
+	d.end()
+}
+
+// end runs after the supervisor has stopped, when no callback is under way.
+func (d *Device) end() {
+	d.ending.Do(func() {
+		close(d.done)
+		d.loops.Wait()
+		close(d.events)
+		_ = d.page.Close() // memory of our own, nothing to lose
+	})
+}
+
+// workerUp is called by the supervisor when a worker has said that it is ready.
+func (d *Device) workerUp(conn *proc.Conn, ready proc.Frame) {
+	ready.Close()
+	d.status.clear()
+	if err := conn.Send(kindStatus, nil, d.page.File()); err != nil {
+		d.sup.Restart(fmt.Sprintf("it does not take its status page: %v", err))
+		return
+	}
+	sup := d.sup.Status()
+	d.mu.Lock()
+	d.up = true
+	d.info.PID, d.info.Restarts = sup.PID, sup.Restarts
+	info := d.info
+	d.mu.Unlock()
+	d.events <- Up{Info: info}
+}
+
+// workerDown is called by the supervisor when a worker has ended.
+func (d *Device) workerDown(exit proc.Exit) {
+	d.mu.Lock()
+	d.up = false
+	d.info.PID = 0
+	lost := make([]int64, 0, len(d.jobs))
+	for id := range d.jobs {
+		lost = append(lost, id)
+	}
+	clear(d.jobs)
+	d.mu.Unlock()
+	slices.Sort(lost)
+	down := Down{Lost: lost, Evidence: exit.Error()}
+	if !killedFromOutside(exit) {
+		down.Suspects, _ = d.status.busy()
+	}
+	d.events <- down
+}
+
+// killedFromOutside reports whether somebody else ended the worker, be it a
+// person or the kernel short of memory, which no job is to blame for: admission
+// counts what jobs need.
+func killedFromOutside(exit proc.Exit) bool {
+	return exit.Signal == "SIGKILL" && (errors.Is(exit.Err, proc.ErrExited) || errors.Is(exit.Err, proc.ErrHungUp))
+}
+
+// watchQuanta kills a worker whose quantum does not end.
+func (d *Device) watchQuanta() {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-d.done:
+			return
+		case <-tick.C:
+		}
+		if jobs, age := d.status.busy(); time.Duration(age) > d.limit {
+			d.sup.Restart(fmt.Sprintf("jobs %v: a quantum lasts %v already, the limit is %v",
+				jobs, time.Duration(age).Round(time.Second), d.limit))
+		}
+	}
+}
+
+// frame turns what the worker says into events.
+func (d *Device) frame(f proc.Frame) {
+	defer f.Close()
+	if err := d.dispatch(f); err != nil {
+		d.sup.Restart(fmt.Sprintf("it said something unintelligible: %v", err))
+	}
+}
+
+func (d *Device) dispatch(f proc.Frame) error {
+	switch f.Kind {
+	case kindStarted:
+		return relay(f, func(s startedFrame) { d.events <- Started(s) })
+	case kindNews:
+		return relay(f, d.news)
+	case kindCheckpointed:
+		return relay(f, func(c checkpointedFrame) { d.events <- Checkpointed(c) })
+	case kindStopped:
+		return relay(f, func(e endFrame) {
+			d.left(e, Stopped{Job: e.Job, Mode: e.Mode, DeviceSeconds: e.DeviceSeconds})
+		})
+	case kindFinished:
+		return relay(f, func(e endFrame) {
+			d.left(e, Finished{Job: e.Job, Metrics: e.Metrics, DeviceSeconds: e.DeviceSeconds, PeakBytes: e.PeakBytes})
+		})
+	case kindFailed:
+		return relay(f, func(e endFrame) {
+			d.left(e, Failed{Job: e.Job, Fault: *e.Fault, DeviceSeconds: e.DeviceSeconds})
+		})
+	default:
+		return fmt.Errorf("frame of unknown kind %d", f.Kind)
+	}
+}
+
+func relay[T any](f proc.Frame, do func(T)) error {
+	v, err := decode[T](f.Payload)
+	if err != nil {
+		return err
+	}
+	do(v)
+	return nil
+}
+
+func (d *Device) news(n newsFrame) {
+	for _, epoch := range n.Epochs {
+		d.events <- epoch
+	}
+	if len(n.Jobs) > 0 {
+		d.events <- Progressed{Jobs: n.Jobs}
+	}
+}
+
+func (d *Device) left(end endFrame, e Event) {
+	d.mu.Lock()
+	delete(d.jobs, end.Job)
+	d.mu.Unlock()
+	d.events <- e
+}
