@@ -72,15 +72,18 @@ func WriteCheckpoint(path, identity string, st *State, m *Model) error {
 	if err != nil {
 		return fmt.Errorf("write checkpoint: %w", err)
 	}
-	err = replaceFile(path, func(w io.Writer) error {
-		sealed := &sealer{w: w}
-		blobs[len(blobs)-1].Raw = sealed.crc[:] // filled when the rest is written
-		return safetensors.Write(sealed, map[string]string{metaCheckpoint: string(meta)}, blobs)
-	})
+	err = replaceFile(path, func(w io.Writer) error { return writeSealed(w, string(meta), blobs) })
 	if err != nil {
 		return diskFault("checkpoint", path, err)
 	}
 	return nil
+}
+
+// writeSealed writes a checkpoint whose last blob is the checksum's place.
+func writeSealed(w io.Writer, meta string, blobs []safetensors.Blob) error {
+	sealed := &sealer{w: w}
+	blobs[len(blobs)-1].Raw = sealed.crc[:] // holds the sum by the time it is written
+	return safetensors.Write(sealed, map[string]string{metaCheckpoint: meta}, blobs)
 }
 
 // sealer keeps the CRC-32C of what passes through in crc, little-endian.
@@ -133,11 +136,19 @@ func ReadCheckpoint(path, identity string, m *Model, slots int) (*State, error) 
 		return nil, &Fault{Code: "disk", Message: "cannot read the checkpoint: " + err.Error()}
 	}
 	defer f.Close()
-	size, err := checkSeal(f)
+	info, err := f.Stat()
 	if err != nil {
 		return nil, damaged(path, err)
 	}
-	c, err := safetensors.NewReader(f, size)
+	return readCheckpoint(f, info.Size(), path, identity, m, slots)
+}
+
+// readCheckpoint is ReadCheckpoint on a file's bytes; path is for messages.
+func readCheckpoint(r io.ReaderAt, size int64, path, identity string, m *Model, slots int) (*State, error) {
+	if err := checkSeal(r, size); err != nil {
+		return nil, damaged(path, err)
+	}
+	c, err := safetensors.NewReader(r, size)
 	if err != nil {
 		return nil, damaged(path, err)
 	}
@@ -145,19 +156,15 @@ func ReadCheckpoint(path, identity string, m *Model, slots int) (*State, error) 
 	if err := json.Unmarshal([]byte(c.Metadata[metaCheckpoint]), &n); err != nil {
 		return nil, damaged(path, fmt.Errorf("its metadata is not a checkpoint's: %w", err))
 	}
-	if n.Version != checkpointVersion {
-		return nil, &Fault{
-			Code:    "invalid",
-			Message: fmt.Sprintf("the checkpoint %s has version %d, this weft reads version %d", path, n.Version, checkpointVersion),
-			Hint:    "weft retry starts the job from its beginning",
-		}
-	}
-	if n.Identity != identity {
-		return nil, &Fault{
-			Code:    "invalid",
-			Message: fmt.Sprintf("the checkpoint %s belongs to another specification or other data", path),
-			Hint:    "weft retry starts the job from its beginning",
-		}
+	const hint = "weft retry starts the job from its beginning"
+	switch {
+	case n.Version != checkpointVersion:
+		return nil, &Fault{Code: "invalid", Hint: hint,
+			Message: fmt.Sprintf("the checkpoint %s has version %d, this weft reads version %d",
+				path, n.Version, checkpointVersion)}
+	case n.Identity != identity:
+		return nil, &Fault{Code: "invalid", Hint: hint,
+			Message: fmt.Sprintf("the checkpoint %s belongs to another specification or other data", path)}
 	}
 	st, err := n.state(c, m, slots)
 	if err != nil {
@@ -175,28 +182,24 @@ func damaged(path string, err error) *Fault {
 }
 
 // checkSeal compares a checkpoint's last four bytes with the CRC-32C of those
-// before them, and returns the file's size.
-func checkSeal(f *os.File) (int64, error) {
-	info, err := f.Stat()
-	if err != nil {
-		return 0, err
-	}
-	body := info.Size() - 4
+// before them.
+func checkSeal(r io.ReaderAt, size int64) error {
+	body := size - 4
 	if body < 0 {
-		return 0, fmt.Errorf("it has only %s", count(int(info.Size()), "byte"))
+		return fmt.Errorf("it has only %s", count(int(size), "byte"))
 	}
 	sum := crc32.New(castagnoli)
-	if _, err := io.Copy(sum, io.NewSectionReader(f, 0, body)); err != nil {
-		return 0, err
+	if _, err := io.Copy(sum, io.NewSectionReader(r, 0, body)); err != nil {
+		return err
 	}
 	var stored [4]byte
-	if _, err := f.ReadAt(stored[:], body); err != nil {
-		return 0, err
+	if n, err := r.ReadAt(stored[:], body); n < len(stored) {
+		return err
 	}
 	if want, got := binary.LittleEndian.Uint32(stored[:]), sum.Sum32(); want != got {
-		return 0, fmt.Errorf("its checksum is %08x, its bytes give %08x", want, got)
+		return fmt.Errorf("its checksum is %08x, its bytes give %08x", want, got)
 	}
-	return info.Size(), nil
+	return nil
 }
 
 func countersOf(identity string, st *State) counters {

@@ -21,7 +21,7 @@ const (
 // A job that cannot run gives a [*SpecError]. Paths name a layer by its kind,
 // as "/model/3/conv2d/kernel", also where the document has a shorter form.
 func Compose(s *Spec, info *dataset.Info) (*Model, error) {
-	c := &composer{}
+	c := &composer{outputs: outputsOf(info)}
 	m := c.layers(s.Model, info.Shape)
 	if m != nil {
 		c.checkOutput(s, info, m)
@@ -36,7 +36,13 @@ func Compose(s *Spec, info *dataset.Info) (*Model, error) {
 
 type composer struct {
 	faults
-	model *Model
+	model   *Model
+	outputs int // what AutoWidth stands for
+}
+
+// outputsOf returns how many outputs a data set asks for, 1 at least.
+func outputsOf(info *dataset.Info) int {
+	return max(1, len(info.Classes), info.MaxLabel+1, info.TargetWidth)
 }
 
 // layers composes the list on samples of shape input, or records the first
@@ -115,6 +121,9 @@ func (c *composer) linear(st *Stage) {
 		c.add(layerPath(st), "put flatten before it",
 			"linear wants samples of one dimension, here they are %s", shapeString(st.In))
 		return
+	}
+	if st.Width == AutoWidth {
+		st.Width = c.outputs
 	}
 	st.FanIn, st.FanOut = st.In[0], st.Width
 	st.Out = []int{st.Width}
@@ -225,9 +234,11 @@ func (c *composer) param(st *Stage, name string, shape []int) {
 
 // tensor appends a tensor at offset at and returns the offset behind it.
 func (c *composer) tensor(list *[]Tensor, st *Stage, name string, shape []int, at int) int {
-	t := Tensor{Name: fmt.Sprintf("%d.%s", st.Index, name), Shape: slices.Clone(shape), Offset: at, Size: boundedProduct(shape)}
-	*list = append(*list, t)
-	return at + t.Size
+	size := boundedProduct(shape)
+	*list = append(*list, Tensor{
+		Name: fmt.Sprintf("%d.%s", st.Index, name), Shape: slices.Clone(shape), Offset: at, Size: size,
+	})
+	return at + size
 }
 
 // boundedProduct is product, but maxParams+1 where that would be exceeded: a

@@ -9,9 +9,9 @@
 // from the same distributions, and its files load there.
 //
 // Start reading at [Spec]. The specification's keys, their types, defaults and
-// ranges stand in one table (table.go, table_model.go, table_optimizer.go) that
-// reading, writing, the JSON Schema and the reference in
-// docs/specification.md all come from.
+// ranges stand in one table (table.go, table_data.go, table_model.go,
+// table_optimizer.go) that reading, writing, the JSON Schema and the reference
+// in docs/specification.md all come from.
 //
 // The package imports only its own subpackages dataset, philox and
 // safetensors, and the standard library.

@@ -52,6 +52,9 @@ func (f *faults) add(path, hint, format string, args ...any) {
 	}
 }
 
+// full reports whether no further fault will be recorded.
+func (f *faults) full() bool { return len(f.list) > maxFaults }
+
 func (f *faults) err() error {
 	if len(f.list) == 0 {
 		return nil

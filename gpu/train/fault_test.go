@@ -2,6 +2,7 @@ package train
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -23,7 +24,8 @@ var invalid = []struct {
 	{document: with(`"seed":1,"seed":2`), want: `/seed: key "seed" is given twice (keep one of them)`, parseOnly: true},
 	{document: withModel(strings.Repeat("[", 40) + strings.Repeat("]", 40)),
 		want: "the specification is nested more than 32 deep"},
-	{document: withModel("[" + strings.Repeat("0,", 1<<14) + "0]"), want: "the specification has more than 16384 values"},
+	{document: withModel("[" + strings.Repeat("0,", 1<<14) + "0]"),
+		want: "the specification has more than 16384 values"},
 	{document: with(`"name":"` + strings.Repeat("a", 1<<20) + `"`),
 		want: "the specification has 1048638 bytes, over the limit of 1048576"},
 
@@ -37,11 +39,13 @@ var invalid = []struct {
 	{document: with(`"Batch-Size":3`), want: `/Batch-Size: unknown key "Batch-Size" (did you mean "batch_size"?)`},
 	{document: with(`"num_epochs":3`), want: `/num_epochs: unknown key "num_epochs" (did you mean "epochs"?)`},
 	{document: with(`"lr":3`), want: `/lr: unknown key "lr" (lr belongs under optimizer)`},
-	{document: with(`"learning_rate":3`), want: `/learning_rate: unknown key "learning_rate" (lr belongs under optimizer)`},
+	{document: with(`"learning_rate":3`),
+		want: `/learning_rate: unknown key "learning_rate" (lr belongs under optimizer)`},
 	{document: with(`"patience":3`), want: `/patience: unknown key "patience" (patience belongs under early_stopping)`},
-	{document: with(`"a/b~c":3`), want: `/a~1b~0c: unknown key "a/b~c" (keys here: name, data, model, loss, optimizer, ` +
-		"schedule, clip_grad_norm, batch_size, drop_last, epochs, steps, shuffle, seed, init, early_stopping, " +
-		"checkpoint, device, precision)"},
+	{document: with(`"a/b~c":3`),
+		want: `/a~1b~0c: unknown key "a/b~c" (keys here: name, data, model, loss, optimizer, ` +
+			"schedule, clip_grad_norm, batch_size, drop_last, epochs, steps, shuffle, seed, init, early_stopping, " +
+			"checkpoint, device, precision)"},
 	{document: with(`"` + strings.Repeat("é", 70) + `":3`), want: "/" + strings.Repeat("é", 70) + `: unknown key "` +
 		strings.Repeat("é", 64) + `…" (keys here: name, data, model, loss, optimizer, schedule, clip_grad_norm, ` +
 		"batch_size, drop_last, epochs, steps, shuffle, seed, init, early_stopping, checkpoint, device, precision)"},
@@ -71,22 +75,26 @@ var invalid = []struct {
 	{document: with(`"optimizer":{"betas":0.9}`),
 		want: "/optimizer/betas: expected an array of two numbers, found the number 0.9 (as [0.9, 0.999])"},
 	{document: with(`"optimizer":{"eps":-1}`), want: "/optimizer/eps: eps must be at least 0"},
-	{document: with(`"clip_grad_norm":1e39`), want: "/clip_grad_norm: clip_grad_norm is too large: 1e39", parseOnly: true},
-	{document: with(`"clip_grad_norm":1e999`), want: "/clip_grad_norm: clip_grad_norm is too large: 1e999", parseOnly: true},
+	{document: with(`"clip_grad_norm":1e39`),
+		want: "/clip_grad_norm: clip_grad_norm is too large: 1e39", parseOnly: true},
+	{document: with(`"clip_grad_norm":1e999`),
+		want: "/clip_grad_norm: clip_grad_norm is too large: 1e999", parseOnly: true},
 	{document: with(`"batch_size":0`), want: "/batch_size: batch_size must be at least 1"},
 	{document: with(`"batch_size":1e9`), want: "/batch_size: batch_size must be at most 1048576"},
 	{document: with(`"epochs":1e7`), want: "/epochs: epochs must be at most 1000000"},
 	{document: with(`"steps":0`), want: "/steps: steps must be at least 1"},
 	{document: with(`"seed":-1`), want: "/seed: seed must be at least 0"},
 	{document: with(`"seed":1e300`), want: "/seed: seed is too large: 1e300", parseOnly: true},
-	{document: with(`"seed":18446744073709551616`), want: "/seed: seed is too large: 18446744073709551616", parseOnly: true},
+	{document: with(`"seed":18446744073709551616`),
+		want: "/seed: seed is too large: 18446744073709551616", parseOnly: true},
 	{document: with(`"name":"` + strings.Repeat("é", 129) + `"`), want: "/name: name must have at most 128 characters"},
 	{document: with(`"name":"a\u001bb"`), want: "/name: name must not contain the character U+001B", parseOnly: true},
 	{document: with(`"checkpoint":{"every":"30"}`),
 		want: `/checkpoint/every: "30" is not a duration (write it as "30s", "2m" or "1h30m")`},
 	{document: with(`"checkpoint":{"every":"-3s"}`),
 		want: `/checkpoint/every: "-3s" is not a duration (write it as "30s", "2m" or "1h30m")`},
-	{document: with(`"checkpoint":{"every":"0s"}`), want: "/checkpoint/every: every must be at least 0.01", parseOnly: true},
+	{document: with(`"checkpoint":{"every":"0s"}`),
+		want: "/checkpoint/every: every must be at least 0.01", parseOnly: true},
 	{document: with(`"checkpoint":{"every":90000}`), want: "/checkpoint/every: every must be at most 86400"},
 	{document: with(`"checkpoint":{"every":true}`),
 		want: `/checkpoint/every: expected a duration such as "30s" or a number of seconds, found true`},
@@ -99,7 +107,8 @@ var invalid = []struct {
 	{document: with(`"optimizer":"adamax"`), want: `/optimizer: unknown optimizer "adamax" (did you mean "adamw"?)`},
 	{document: with(`"optimizer":{"name":"lion"}`),
 		want: `/optimizer/name: unknown optimizer "lion" (one of: adamw, adam, sgd, rmsprop)`},
-	{document: with(`"optimizer":3`), want: "/optimizer: expected the name of an optimizer or an object, found the number 3"},
+	{document: with(`"optimizer":3`),
+		want: "/optimizer: expected the name of an optimizer or an object, found the number 3"},
 	{document: with(`"optimizer":{"momentum":0.9}`), want: `/optimizer/momentum: unknown key "momentum" ` +
 		"(momentum belongs to sgd and rmsprop; the optimizer here is adamw)"},
 	{document: with(`"optimizer":{"lrr":0.9}`), want: `/optimizer/lrr: unknown key "lrr" (did you mean "lr"?)`},
@@ -167,15 +176,19 @@ var invalid = []struct {
 		want: "/data/make/classes: classes must be at least 2"},
 	{document: withData(`{"source":"blobs","make":{"rows":100000000,"features":1000}}`), parseOnly: true,
 		want: "/data/make: rows times features must be at most 2147483648 (fewer rows or features)"},
-	{document: withData(`{"source":"blobs","noise":1}`), want: `/data/noise: unknown key "noise" (noise belongs under make)`},
+	{document: withData(`{"source":"blobs","noise":1}`),
+		want: `/data/noise: unknown key "noise" (noise belongs under make)`},
 
 	// Layers.
 	{document: withModel(`{}`), want: "/model: expected an array of layers, found an object"},
 	{document: withModel(`[]`), want: "/model: the model must have 1 to 256 layers"},
-	{document: withModel(`["relu"` + strings.Repeat(`,"relu"`, 256) + `]`), want: "/model: the model must have 1 to 256 layers"},
-	{document: withModel(`["lstm"]`), want: `/model/0: unknown layer "lstm" (layers: linear, conv2d, maxpool2d, avgpool2d, ` +
-		"flatten, relu, gelu, tanh, sigmoid, leaky_relu, dropout, layernorm, batchnorm1d, batchnorm2d)"},
-	{document: withModel(`["relu",{"linaer":3}]`), want: `/model/1/linaer: unknown layer "linaer" (did you mean "linear"?)`},
+	{document: withModel(`["relu"` + strings.Repeat(`,"relu"`, 256) + `]`),
+		want: "/model: the model must have 1 to 256 layers"},
+	{document: withModel(`["lstm"]`),
+		want: `/model/0: unknown layer "lstm" (layers: linear, conv2d, maxpool2d, avgpool2d, ` +
+			"flatten, relu, gelu, tanh, sigmoid, leaky_relu, dropout, layernorm, batchnorm1d, batchnorm2d)"},
+	{document: withModel(`["relu",{"linaer":3}]`),
+		want: `/model/1/linaer: unknown layer "linaer" (did you mean "linear"?)`},
 	{document: withModel(`["linear"]`), want: "/model/0: linear needs its settings (write {linear: 64})"},
 	{document: withModel(`[{"conv2d":null}]`),
 		want: "/model/0/conv2d: conv2d needs its settings (write {conv2d: {channels: 8, kernel: 3}})"},
@@ -193,12 +206,14 @@ var invalid = []struct {
 		want: "/model/0/maxpool2d/padding: padding must be at most half the kernel"},
 	{document: withModel(`[{"linear":0}]`), want: "/model/0/linear: out must be at least 1"},
 	{document: withModel(`[{"linear":16777217}]`), want: "/model/0/linear: out must be at most 16777216"},
-	{document: withModel(`[{"linear":"fast"}]`), want: `/model/0/linear: expected a whole number, found the string "fast"`},
+	{document: withModel(`[{"linear":"fast"}]`),
+		want: `/model/0/linear: expected a whole number, found the string "fast"`},
 	{document: withModel(`[{"linear":{"out_features":3}}]`),
 		want: `/model/0/linear/out_features: unknown key "out_features" (did you mean "out"?)` + "\n" +
 			"/model/0/linear: out is missing (write {linear: 64})"},
 	{document: withModel(`[{"dropout":1}]`), want: "/model/0/dropout: p must be less than 1"},
-	{document: withModel(`[{"relu":3}]`), want: "/model/0/relu: relu has no settings, found the number 3 (write relu alone)"},
+	{document: withModel(`[{"relu":3}]`),
+		want: "/model/0/relu: relu has no settings, found the number 3 (write relu alone)"},
 	{document: withModel(`[{"layernorm":3}]`),
 		want: "/model/0/layernorm: expected an object, found the number 3 (write layernorm alone)"},
 	{document: withModel(`[{"batchnorm1d":{"eps":0}}]`), want: "/model/0/batchnorm1d/eps: eps must be greater than 0"},
@@ -220,7 +235,8 @@ func TestFaults(t *testing.T) {
 // All faults of a document come at once: unknown keys of an object first, then
 // the rest in the order of the reference, whatever the document's order.
 func TestFaultsComeTogetherInOrder(t *testing.T) {
-	document := `{"seed":-1,"model":[{"linear":0},"rulu"],"sead":2,"optimizer":{"lr":-1,"beta":1},"data":{"source":"iris"}}`
+	document := `{"seed":-1,"model":[{"linear":0},"rulu"],"sead":2,` +
+		`"optimizer":{"lr":-1,"beta":1},"data":{"source":"iris"}}`
 	want := `/sead: unknown key "sead" (did you mean "seed"?)
 /model/0/linear: out must be at least 1
 /model/1: unknown layer "rulu" (did you mean "relu"?)
@@ -233,6 +249,32 @@ func TestFaultsComeTogetherInOrder(t *testing.T) {
 	_, err := Parse([]byte(document))
 	if err.Error() != strings.ReplaceAll(want, "\n", "; ") {
 		t.Errorf("Error() = %s", err)
+	}
+}
+
+// A document made to be expensive is refused cheaply.
+func TestParseIsBounded(t *testing.T) {
+	var keys strings.Builder
+	for i := range maxValues - 100 {
+		fmt.Fprintf(&keys, `"key_%d_that_is_like_none":0,`, i)
+	}
+	for name, document := range map[string]string{
+		"values":   withModel("[" + strings.Repeat("0,", maxDocument/2-100) + "0]"),
+		"keys":     "{" + strings.TrimSuffix(keys.String(), ",") + "}",
+		"depth":    strings.Repeat("[", maxDocument),
+		"string":   with(`"name":"` + strings.Repeat("a", maxDocument-200) + `"`),
+		"number":   with(`"seed":` + strings.Repeat("9", maxDocument-200)),
+		"fraction": with(`"seed":0.` + strings.Repeat("1", maxDocument-200)),
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		if got := parseFaults(t, document); got == "" || len(got) > 64<<10 {
+			t.Errorf("%s: %d bytes of faults", name, len(got))
+		}
+		runtime.ReadMemStats(&after)
+		if used := after.TotalAlloc - before.TotalAlloc; used > 64<<20 {
+			t.Errorf("%s: %d MiB allocated for a document of %d KiB", name, used>>20, len(document)>>10)
+		}
 	}
 }
 

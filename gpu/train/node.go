@@ -184,7 +184,7 @@ func (d *decoder) object(path string, depth int) (node, error) {
 	return n, err
 }
 
+var pointerEscapes = strings.NewReplacer("~", "~0", "/", "~1")
+
 // escape writes a key as a JSON pointer's token (RFC 6901).
-func escape(key string) string {
-	return strings.NewReplacer("~", "~0", "/", "~1").Replace(key)
-}
+func escape(key string) string { return pointerEscapes.Replace(key) }

@@ -59,6 +59,9 @@ func (o object) unknown(r *reader, n *node, at place, elsewhere func(string) str
 		if slices.Contains(names, k) {
 			continue
 		}
+		if r.full() {
+			return // finding hints for thousands of keys would take seconds
+		}
 		hint := ""
 		if elsewhere != nil {
 			hint = elsewhere(k)

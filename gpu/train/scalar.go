@@ -5,68 +5,10 @@ import (
 	"encoding/json"
 	"math"
 	"path/filepath"
-	"regexp"
 	"strconv"
-	"time"
 	"unicode"
 	"unicode/utf8"
 )
-
-// bounds is a range of numbers; a nil end is open to infinity.
-type bounds struct {
-	low, high         *float64
-	lowOpen, highOpen bool // the end itself is outside
-}
-
-func above(low float64) bounds         { return bounds{low: &low, lowOpen: true} }
-func atLeast(low float64) bounds       { return bounds{low: &low} }
-func between(low, high float64) bounds { return bounds{low: &low, high: &high} }
-
-// upTo is from low to high without high.
-func upTo(low, high float64) bounds { return bounds{low: &low, high: &high, highOpen: true} }
-
-// check records a value outside of b.
-func (b bounds) check(r *reader, x float64, at place) bool {
-	switch {
-	case b.low != nil && (x < *b.low || b.lowOpen && x == *b.low):
-		word := "at least"
-		if b.lowOpen {
-			word = "greater than"
-		}
-		r.add(at.path, "", "%s must be %s %s", at.name, word, formatFloat(*b.low))
-	case b.high != nil && (x > *b.high || b.highOpen && x == *b.high):
-		word := "at most"
-		if b.highOpen {
-			word = "less than"
-		}
-		r.add(at.path, "", "%s must be %s %s", at.name, word, formatFloat(*b.high))
-	default:
-		return true
-	}
-	return false
-}
-
-// describe writes b into a schema.
-func (b bounds) describe(s *schema) *schema {
-	if b.lowOpen {
-		s.ExclusiveMinimum = b.low
-	} else {
-		s.Minimum = b.low
-	}
-	if b.highOpen {
-		s.ExclusiveMaximum = b.high
-	} else {
-		s.Maximum = b.high
-	}
-	return s
-}
-
-func formatFloat(x float64) string {
-	if x == math.Trunc(x) && math.Abs(x) < 1<<53 {
-		return strconv.FormatFloat(x, 'f', -1, 64)
-	}
-	return strconv.FormatFloat(x, 'g', -1, 64)
-}
 
 func isNumber(s string) bool {
 	_, err := strconv.ParseFloat(s, 64)
@@ -233,88 +175,6 @@ func (v enum[T]) strings() []string {
 
 func (v enum[T]) write(b *bytes.Buffer) { b.Write(quoteJSON(string(*v.p))) }
 func (v enum[T]) schema() *schema       { return &schema{Type: "string", Enum: v.strings()} }
-
-// device is auto, cpu, gpu, or gpu:N.
-type device struct{ p *string }
-
-var devicePattern = regexp.MustCompile(`^(auto|cpu|gpu(:(0|[1-9][0-9]{0,2}))?)$`)
-
-func (v device) read(r *reader, n *node, at place) {
-	if !r.want(n, stringNode, "a string", at) {
-		return
-	}
-	if !devicePattern.MatchString(n.text) {
-		r.add(at.path, suggest(n.text, []string{"auto", "cpu", "gpu", "gpu:0"}, "one of"),
-			"unknown device %q", clip(n.text))
-		return
-	}
-	*v.p = n.text
-}
-
-func (v device) write(b *bytes.Buffer) { b.Write(quoteJSON(*v.p)) }
-func (v device) schema() *schema {
-	return &schema{Type: "string", Pattern: devicePattern.String()}
-}
-
-// seconds is a duration: a number of seconds, or text as 30s or 1m30s.
-type seconds struct {
-	p *float64
-	bounds
-}
-
-var durationPattern = regexp.MustCompile(`^([0-9]+(\.[0-9]+)?(h|ms|m|s))+$`)
-
-func (v seconds) read(r *reader, n *node, at place) {
-	if n.kind != stringNode {
-		if r.want(n, numberNode, `a duration such as "30s" or a number of seconds`, at) {
-			number(v).read(r, n, at)
-		}
-		return
-	}
-	d, err := time.ParseDuration(n.text)
-	if err != nil || !durationPattern.MatchString(n.text) {
-		r.add(at.path, `write it as "30s", "2m" or "1h30m"`, "%q is not a duration", clip(n.text))
-		return
-	}
-	if v.check(r, d.Seconds(), at) {
-		*v.p = d.Seconds()
-	}
-}
-
-func (v seconds) write(b *bytes.Buffer) { writeJSON(b, *v.p) }
-func (v seconds) schema() *schema {
-	return &schema{AnyOf: []*schema{
-		v.describe(&schema{Type: "number"}),
-		{Type: "string", Pattern: durationPattern.String()},
-	}}
-}
-
-// column is a column's name, or its index from 0.
-type column struct{ p *string }
-
-func (v column) read(r *reader, n *node, at place) {
-	switch n.kind {
-	case stringNode:
-		text{v.p, 1024}.read(r, n, at)
-	case numberNode:
-		var index int
-		before := len(r.list)
-		integer[int]{&index, between(0, 1<<24)}.read(r, n, at)
-		if len(r.list) == before {
-			*v.p = strconv.Itoa(index)
-		}
-	default:
-		r.want(n, stringNode, "a column's name or index", at)
-	}
-}
-
-func (v column) write(b *bytes.Buffer) { b.Write(quoteJSON(*v.p)) }
-func (v column) schema() *schema {
-	return &schema{AnyOf: []*schema{
-		{Type: "string", MaxLength: ptr(1024)},
-		between(0, 1<<24).describe(&schema{Type: "integer"}),
-	}}
-}
 
 // writeJSON appends a number or truth value, which JSON can always hold here.
 func writeJSON(b *bytes.Buffer, x any) {

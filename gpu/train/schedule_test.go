@@ -26,14 +26,16 @@ func TestLRFollowsTorch(t *testing.T) {
 			[]float64{0.1, 0.08875, 0.0775, 0.06625, 0.055, 0.04375, 0.0325, 0.02125}},
 		{"StepLR(2, gamma=0.3)", Schedule{Name: StepLR, StepEpochs: 2, Gamma: 0.3}, 0.5, 3,
 			[]float64{0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.15, 0.15, 0.15, 0.15, 0.15, 0.15, 0.045, 0.045, 0.045}},
-		{"OneCycleLR(0.1, total_steps=10)", Schedule{Name: OneCycle, PctStart: 0.3, DivFactor: 25, FinalDiv: 1e4}, 0.1, 10,
+		{"OneCycleLR(0.1, total_steps=10)",
+			Schedule{Name: OneCycle, PctStart: 0.3, DivFactor: 25, FinalDiv: 1e4}, 0.1, 10,
 			[]float64{0.004, 0.052, 0.1, 0.09504846320134738, 0.0811745653949763, 0.06112620219362893,
 				0.03887419780637107, 0.0188258346050237, 0.004951936798652629, 4e-07}},
 		{"OneCycleLR(0.2, 7, pct_start=0.5, div_factor=10, final_div_factor=100)",
 			Schedule{Name: OneCycle, PctStart: 0.5, DivFactor: 10, FinalDiv: 100}, 0.2, 7,
 			[]float64{0.02, 0.08218847050625473, 0.18281152949374527, 0.19010678990345167, 0.12232984130223581,
 				0.037813368794312525, 0.0002}},
-		{"OneCycleLR(0.1, total_steps=3)", Schedule{Name: OneCycle, PctStart: 0.3, DivFactor: 25, FinalDiv: 1e4}, 0.1, 3,
+		{"OneCycleLR(0.1, total_steps=3)",
+			Schedule{Name: OneCycle, PctStart: 0.3, DivFactor: 25, FinalDiv: 1e4}, 0.1, 3,
 			[]float64{0.09944154354509119, 0.046263710266697504, 4e-07}},
 		{"OneCycleLR(0.1, total_steps=4, pct_start=1)",
 			Schedule{Name: OneCycle, PctStart: 1, DivFactor: 25, FinalDiv: 1e4}, 0.1, 4,
@@ -57,7 +59,8 @@ func TestLRStaysInRange(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		base := rapid.Float64Range(1e-6, 10).Draw(t, "base")
 		steps := rapid.Int64Range(1, 50).Draw(t, "steps")
-		s, err := Parse([]byte(with(fmt.Sprintf(`"optimizer":{"lr":%g},"schedule":%s`, base, marshal(t, drawSchedule(t, base))))))
+		keys := fmt.Sprintf(`"optimizer":{"lr":%g},"schedule":%s`, base, marshal(t, drawSchedule(t, base)))
+		s, err := Parse([]byte(with(keys)))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -49,7 +49,7 @@ const (
 // Layer is one entry of the model list; only the fields of its kind are set.
 type Layer struct {
 	Kind     LayerKind
-	Width    int     // linear: outputs; conv2d: output channels
+	Width    int     // linear: outputs, or AutoWidth; conv2d: output channels
 	NoBias   bool    // linear, conv2d
 	Kernel   [2]int  // conv2d, pools: height, width
 	Stride   [2]int  // conv2d: default 1; pools: default the kernel
@@ -59,6 +59,10 @@ type Layer struct {
 	Eps      float64 // norms: default 1e-5
 	Momentum float64 // batch norms: default 0.1
 }
+
+// AutoWidth stands for a linear layer's outputs that [Compose] takes from the
+// data: its classes, or its target columns.
+const AutoWidth = -1
 
 // Loss names a loss; each averages over all elements of the batch as its
 // torch.nn counterpart does.

@@ -76,7 +76,7 @@ func makeTable(m *dataset.Make) object {
 			val: integer[int]{&m.Features, between(1, 1<<20)}, omit: func() bool { return m.Features == 0 }},
 		{name: "classes", doc: "Classes of spirals and blobs (default 3) and teacher (default 0: a number to regress).",
 			val: integer[int]{&m.Classes, between(0, 1<<16)}, omit: func() bool { return m.Classes == 0 }},
-		{name: "noise", doc: "Deviation of the noise; default 0.1 for moons and spirals, 1 for blobs, 0 for teacher.",
+		{name: "noise", doc: "Deviation of the noise; default 0.1 for moons, 0.02 for spirals, 1 for blobs, 0 for teacher.",
 			val: number{&m.Noise, atLeast(0)}, vary: true},
 		{name: "seed", doc: "What the rows are drawn from.", val: integer[uint64]{&m.Seed, atLeast(0)}},
 	}}
@@ -89,7 +89,7 @@ func setMake(d *dataset.Spec) {
 	case dataset.SourceMoons:
 		d.Make.Noise = 0.1
 	case dataset.SourceSpirals:
-		d.Make.Noise, d.Make.Classes = 0.1, 3
+		d.Make.Noise, d.Make.Classes = 0.02, 3
 	case dataset.SourceBlobs:
 		d.Make.Noise, d.Make.Classes, d.Make.Features = 1, 3, 2
 	case dataset.SourceTeacher:
@@ -102,7 +102,8 @@ func setMake(d *dataset.Spec) {
 func (v dataValue) read(r *reader, n *node, at place) {
 	if n.kind == stringNode {
 		hint := ""
-		if name := nearest(n.text, enum[dataset.Source]{names: slices.Concat(shippedSources, madeSources)}.strings()); name != "" {
+		sources := enum[dataset.Source]{names: slices.Concat(shippedSources, madeSources)}.strings()
+		if name := nearest(n.text, sources); name != "" {
 			hint = fmt.Sprintf("write data: {source: %s}", name)
 		}
 		r.add(at.path, hint, "expected an object, found %s", n.describe())

@@ -58,8 +58,8 @@ var layerForms = []layerForm{
 
 func linearKeys(l *Layer) []key {
 	return []key{
-		{name: "out", doc: "Outputs.", need: true, hint: "write {linear: 64}",
-			val: integer[int]{&l.Width, between(1, maxWidth)}},
+		{name: "out", doc: "Outputs; auto: the data's classes or target columns.", need: true,
+			hint: "write {linear: 64}", val: outputs{&l.Width}},
 		biasKey(l),
 	}
 }

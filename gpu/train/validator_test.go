@@ -188,7 +188,8 @@ func TestSchemaUnderJSONSchema(t *testing.T) {
 	if err != nil {
 		t.Skip("python3 is not installed")
 	}
-	if out, err := exec.Command(python, "-c", "from jsonschema import Draft202012Validator").CombinedOutput(); err != nil {
+	const probe = "from jsonschema import Draft202012Validator"
+	if out, err := exec.Command(python, "-c", probe).CombinedOutput(); err != nil {
 		t.Skipf("python3 has no jsonschema: %s", out)
 	}
 	type verdict struct {

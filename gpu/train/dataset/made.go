@@ -1,6 +1,8 @@
 package dataset
 
 import (
+	"context"
+	"fmt"
 	"math"
 	"strconv"
 
@@ -33,19 +35,22 @@ func (l *load) made(spec *Spec, task Task) (*table, error) {
 	switch spec.Source {
 	case SourceMoons:
 		m.Features, m.Classes = 2, 2
-		t.x, labels = moons(m)
+		t.x, labels = moons(l.ctx, m)
 	case SourceSpirals:
 		m.Features = 2
-		t.x, labels = spirals(m)
+		t.x, labels = spirals(l.ctx, m)
 	case SourceBlobs:
-		t.x, labels = blobs(m)
+		t.x, labels = blobs(l.ctx, m)
 	case SourceTeacher:
-		t.x, labels, t.y.values = teacher(m)
+		t.x, labels, t.y.values = teacher(l.ctx, m)
+	}
+	if err := l.ctx.Err(); err != nil {
+		return nil, fmt.Errorf("make %s: %w", spec.Source, err)
 	}
 	t.shape = []int{m.Features}
 	if labels == nil {
 		t.y.width, t.y.max = 1, -1
-		return t, l.ctx.Err()
+		return t, nil
 	}
 	t.y = labelTarget(labels, task)
 	t.y.classes = make([]string, m.Classes)
@@ -64,7 +69,12 @@ func (l *load) made(spec *Spec, task Task) (*table, error) {
 	if t.y.labels != nil {
 		t.y.setLabels(t.y.labels) // the highest label's row has moved
 	}
-	return t, l.ctx.Err()
+	return t, nil
+}
+
+// cancelled looks at ctx every few thousand rows.
+func cancelled(ctx context.Context, row int) bool {
+	return row%checkEvery == 0 && ctx.Err() != nil
 }
 
 // labelTarget gives labels as the task wants them: as such, or as numbers.
@@ -84,11 +94,14 @@ func labelTarget(labels []int32, task Task) target {
 // moons makes two interleaving half circles as scikit-learn's make_moons does
 // before it shuffles: the outer circle's rows, then the inner's, and normal
 // noise of deviation Noise on every coordinate.
-func moons(m Make) (x []float32, labels []int32) {
+func moons(ctx context.Context, m Make) (x []float32, labels []int32) {
 	noise := philox.New(m.Seed, philox.MakeData, streamNoise).Source()
 	outer := m.Rows / 2
 	x, labels = make([]float32, 0, 2*m.Rows), make([]int32, m.Rows)
 	for i := range m.Rows {
+		if cancelled(ctx, i) {
+			break
+		}
 		place, of := i, outer
 		if i >= outer {
 			place, of = i-outer, m.Rows-outer
@@ -110,12 +123,15 @@ func moons(m Make) (x []float32, labels []int32) {
 // spirals makes Classes arms that wind one and a half times around the origin
 // out to radius 1, with normal noise of deviation Noise. The classes' sizes
 // differ by one row at most.
-func spirals(m Make) (x []float32, labels []int32) {
+func spirals(ctx context.Context, m Make) (x []float32, labels []int32) {
 	const turns = 1.5
 	noise := philox.New(m.Seed, philox.MakeData, streamNoise).Source()
 	places := philox.New(m.Seed, philox.MakeData, streamPlaces).Source()
 	x, labels = make([]float32, 0, 2*m.Rows), make([]int32, m.Rows)
 	for i := range m.Rows {
+		if cancelled(ctx, i) {
+			break
+		}
 		arm := i % m.Classes
 		labels[i] = int32(arm)
 		radius := math.Sqrt(places.Float64()) // as many rows on every piece of the arm's length
@@ -128,7 +144,7 @@ func spirals(m Make) (x []float32, labels []int32) {
 
 // blobs makes normal clusters of deviation Noise around centers that are drawn
 // evenly from [-10, 10) in every feature, as scikit-learn's make_blobs does.
-func blobs(m Make) (x []float32, labels []int32) {
+func blobs(ctx context.Context, m Make) (x []float32, labels []int32) {
 	noise := philox.New(m.Seed, philox.MakeData, streamNoise).Source()
 	places := philox.New(m.Seed, philox.MakeData, streamCenters).Source()
 	centers := make([]float64, m.Classes*m.Features)
@@ -137,6 +153,9 @@ func blobs(m Make) (x []float32, labels []int32) {
 	}
 	x, labels = make([]float32, 0, m.Rows*m.Features), make([]int32, m.Rows)
 	for i := range m.Rows {
+		if cancelled(ctx, i) {
+			break
+		}
 		class := i % m.Classes
 		labels[i] = int32(class)
 		for f := range m.Features {
@@ -155,7 +174,7 @@ const teacherWidth = 32
 // is the target. The network has no biases, so that by symmetry no class is
 // favoured and the targets' mean is near 0; weights are scaled to give hidden
 // sums a deviation of 2 and the outputs one near 1.
-func teacher(m Make) (x []float32, labels []int32, values []float32) {
+func teacher(ctx context.Context, m Make) (x []float32, labels []int32, values []float32) {
 	weights := philox.New(m.Seed, philox.MakeData, streamWeights).Source()
 	inputs := philox.New(m.Seed, philox.MakeData, streamInputs).Source()
 	noise := philox.New(m.Seed, philox.MakeData, streamNoise).Source()
@@ -175,6 +194,9 @@ func teacher(m Make) (x []float32, labels []int32, values []float32) {
 	}
 	var hidden [teacherWidth]float64
 	for i := range m.Rows {
+		if cancelled(ctx, i) {
+			break
+		}
 		row := x[i*m.Features : (i+1)*m.Features]
 		for f := range row {
 			row[f] = float32(inputs.Normal())

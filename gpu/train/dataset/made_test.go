@@ -8,7 +8,7 @@ import (
 
 // The points are scikit-learn's make_moons(7, shuffle=False, noise=None).
 func TestMoonsEqualScikitLearn(t *testing.T) {
-	x, labels := moons(Make{Rows: 7})
+	x, labels := moons(t.Context(), Make{Rows: 7})
 	want := []float64{1, 0, 0, 1, -1, 0, 0, 0.5, 0.5, -0.3660254180431366, 1.5, -0.3660254180431366, 2, 0.5}
 	for i, v := range want {
 		if math.Abs(float64(x[i])-v) > 1e-7 {
@@ -112,12 +112,13 @@ func TestMakeFaults(t *testing.T) {
 		message, hint string
 	}{
 		{SourceMoons, Classification, Make{Rows: 1}, "moons: rows 1 is out of range", "give 2 to 100000000"},
-		{SourceMoons, Classification, Make{Rows: 9, Features: 3}, "moons: always has 2 features, not 3", "leave features out"},
+		{SourceMoons, Classification, Make{Rows: 9, Features: 3}, "moons: always has 2 features, not 3",
+			"leave features out"},
 		{SourceMoons, Classification, Make{Rows: 9, Classes: 3}, "moons: always has 2 classes, not 3", "leave classes out"},
 		{SourceMoons, Classification, Make{Rows: 9, Noise: math.NaN()}, "moons: noise NaN is out of range",
 			"give the noise's standard deviation, 0 or more"},
-		{SourceSpirals, Classification, Make{Rows: 9}, "spirals: classes 0 is out of range", "give 2 to 1024"},
-		{SourceBlobs, Classification, Make{Rows: 9, Classes: 2}, "blobs: features 0 is out of range", "give 1 to 65536"},
+		{SourceSpirals, Classification, Make{Rows: 9}, "spirals: classes 0 is out of range", "give 2 to 65536"},
+		{SourceBlobs, Classification, Make{Rows: 9, Classes: 2}, "blobs: features 0 is out of range", "give 1 to 1048576"},
 		{SourceBlobs, Classification, Make{Rows: 3, Classes: 4, Features: 1}, "blobs: 4 classes in 3 rows",
 			"make more rows or fewer classes"},
 		{SourceBlobs, Classification, Make{Rows: 90_000_000, Classes: 4, Features: 65536},

@@ -104,14 +104,17 @@ func TestNPYFaults(t *testing.T) {
 		{"version", []byte("\x93NUMPY\x04\x00\x00\x00"), "x.npy: NPY version 4 is not known", again},
 		{"in its header", []byte("\x93NUMPY\x01\x00\x10\x00{}"), "x.npy: ends in its header",
 			"the file is cut short: copy or download it again"},
-		{"header size", []byte("\x93NUMPY\x02\x00\xff\xff\xff\xff"), "x.npy: a header of 4294967295 bytes is over the limit of 4096", again},
+		{"header size", []byte("\x93NUMPY\x02\x00\xff\xff\xff\xff"),
+			"x.npy: a header of 4294967295 bytes is over the limit of 4096", again},
 		{"type", npyFile(npyHeaderOf("<c8", false, 1), make([]byte, 8)), `x.npy: elements of type "<c8" cannot be read`,
 			"save numbers: numpy.save(f, a.astype('float32'))"},
-		{"text type", npyFile(npyHeaderOf("<U3", false, 1), make([]byte, 12)), `x.npy: elements of type "<U3" cannot be read`,
+		{"text type", npyFile(npyHeaderOf("<U3", false, 1), make([]byte, 12)),
+			`x.npy: elements of type "<U3" cannot be read`,
 			"save numbers: numpy.save(f, a.astype('float32'))"},
 		{"scalar", npyFile(npyHeaderOf("<f4", false), make([]byte, 4)), "x.npy: an array of 0 dimensions",
 			"an array for training has one to four dimensions, rows first"},
-		{"five dimensions", npyFile(npyHeaderOf("<f4", false, 1, 1, 1, 1, 1), make([]byte, 4)), "x.npy: an array of 5 dimensions",
+		{"five dimensions", npyFile(npyHeaderOf("<f4", false, 1, 1, 1, 1, 1), make([]byte, 4)),
+			"x.npy: an array of 5 dimensions",
 			"an array for training has one to four dimensions, rows first"},
 		{"cut", npyFile(npyHeaderOf("<f4", false, 3, 2), make([]byte, 17)), "x.npy: announces 3 rows, holds 2",
 			"the file is cut short: copy or download it again"},
@@ -130,7 +133,8 @@ func TestNPYFaults(t *testing.T) {
 		{"call", npyFile("__import__('os').system('id')", nil), "x.npy: header: no '{' where one is due", again},
 		{"twice", npyFile("{'descr': '<f4', 'descr': '<f4'}", nil), `x.npy: header: key "descr" twice`, again},
 		{"unknown key", npyFile("{'desc': '<f4'}", nil), `x.npy: header: key "desc" is not known`, again},
-		{"missing key", npyFile("{'descr': '<f4'}", nil), "x.npy: header: descr, fortran_order and shape are needed", again},
+		{"missing key", npyFile("{'descr': '<f4'}", nil), "x.npy: header: descr, fortran_order and shape are needed",
+			again},
 		{"boolean", npyFile("{'fortran_order': 0}", nil), "x.npy: header: no True or False where one is due", again},
 		{"open string", npyFile("{'descr", nil), "x.npy: header: a string is not closed", again},
 		{"escape", npyFile(`{'de\'scr'`, nil), "x.npy: header: an escape in a string", again},
@@ -182,7 +186,8 @@ func TestNPYRoundTrip(t *testing.T) {
 		}
 		var b bytes.Buffer
 		for _, v := range stored {
-			numbers := map[string]any{"i1": v, "i2": int16(v), "i4": int32(v), "i8": int64(v), "f4": float32(v), "f8": float64(v)}
+			numbers := map[string]any{"i1": v, "i2": int16(v), "i4": int32(v), "i8": int64(v), "f4": float32(v),
+				"f8": float64(v)}
 			binary.Write(&b, order, numbers[kind]) // to memory: cannot fail
 		}
 		content := npyFile(npyHeaderOf(sign+kind, fortran, shape...), b.Bytes())

@@ -28,9 +28,10 @@ type Info struct {
 	TargetNames []string `json:"targets,omitempty"`  // target column names
 	// TargetColumn is the target's place among a table's columns, so that rows
 	// without a header can leave it in or out; -1 where there are no columns.
-	TargetColumn int       `json:"target_column"`
-	Mean         []float32 `json:"mean,omitempty"`      // per feature, or per channel for rank-3 shapes; nil unless standardized
-	Deviation    []float32 `json:"deviation,omitempty"` // zero deviations are stored as 1
+	TargetColumn int `json:"target_column"`
+	// Mean is per feature, or per channel for rank-3 shapes; nil unless standardized.
+	Mean      []float32 `json:"mean,omitempty"`
+	Deviation []float32 `json:"deviation,omitempty"` // zero deviations are stored as 1
 	// Hash is the SHA-256, in hex, of everything the Set's numbers come from:
 	// the files' bytes and the preparation asked for.
 	Hash  string `json:"hash"`

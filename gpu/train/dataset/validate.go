@@ -98,8 +98,8 @@ func (m *Make) validate(source Source, lim limits) error {
 	}
 	for _, c := range []check{
 		{"rows", m.Rows, 2, int(min(lim.rows, 100_000_000)), true},
-		{"features", m.Features, 1, 1 << 16, !flat},
-		{"classes", m.Classes, low, 1 << 10, source != SourceMoons},
+		{"features", m.Features, 1, int(lim.columns), !flat},
+		{"classes", m.Classes, low, 1 << 16, source != SourceMoons},
 	} {
 		if c.usedByThis && (c.value < c.low || c.value > c.high) {
 			return bad(fmt.Sprintf("give %d to %d", c.low, c.high), "%s: %s %d is out of range", source, c.name, c.value)

@@ -50,6 +50,9 @@ func TestSourceReadsTheStream(t *testing.T) {
 			t.Fatalf("number %d: source %x, stream %x", i, got, want)
 		}
 	}
+	if got, want := src.Float32(), s.Float32(99); got != want {
+		t.Errorf("number 99 as a float: source %v, stream %v", got, want)
+	}
 }
 
 func TestPurposesAndStreamsDiffer(t *testing.T) {
