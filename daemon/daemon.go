@@ -19,6 +19,7 @@ import (
 
 	"weft/daemon/api"
 	"weft/daemon/store"
+	"weft/daemon/watchdog"
 	"weft/gpu"
 )
 
@@ -38,12 +39,13 @@ type Daemon struct {
 	owner *owner
 	hub   *hub
 	http  []*endpoint
-	watch *watch
+	dog   *watchdog.Watchdog
 
 	aborted chan struct{} // closed by Abort
 	abort   sync.Once
 	closing sync.Once
-	loops   sync.WaitGroup // owner, pumps and listeners
+	loops   sync.WaitGroup // owner, pumps, listeners and watchdog
+	endDog  context.CancelFunc
 }
 
 // An endpoint is a listener and its server.
@@ -94,7 +96,10 @@ func open(ctx context.Context, cfg Config, devices func() (hardware, error)) (d 
 	}
 	d.hub = newHub(last)
 	meter := newMeter()
-	d.watch = newWatch(cfg, meter)
+	d.dog = watchdog.New(watchdog.Config{
+		Limit: cfg.Watchdog, Dir: cfg.StateDir, Log: cfg.Log,
+		OnTrip: func(r watchdog.Report) { meter.trips.WithLabelValues(r.Loop).Inc() },
+	})
 	var token string
 	if d.http, token, err = d.listen(ctx); err != nil {
 		return
@@ -103,14 +108,14 @@ func open(ctx context.Context, cfg Config, devices func() (hardware, error)) (d 
 		return
 	}
 	d.owner = newOwner(cfg, d.store, d.hub, meter, d.hw)
-	d.owner.beat = d.watch.Loop("owner")
+	d.owner.loop = d.dog.Loop("owner")
 	meter.watch(d.owner.board)
 	if err = d.owner.restore(ctx); err != nil {
 		return
 	}
 	d.serveWith(&server{
 		cfg: cfg, log: cfg.Log, owner: d.owner, store: d.store, hub: d.hub, board: d.owner.board,
-		meter: meter, gate: newGate(cfg.AllowUsers, token), watch: d.watch,
+		meter: meter, gate: newGate(cfg.AllowUsers, token), dog: d.dog,
 		started: time.Now(), node: nodeName(),
 	})
 	return d, nil
@@ -143,7 +148,7 @@ func (d *Daemon) listen(ctx context.Context) (eps []*endpoint, token string, err
 func (d *Daemon) serveWith(s *server) {
 	for _, ep := range d.http {
 		ep.server = s.newHTTPServer(ep.tls != nil)
-		ep.listener = beatingListener{ep.listener, d.watch.Loop("accept " + ep.url)}
+		ep.listener = watchedListener{ep.listener, d.dog.Loop("accept " + ep.url)}
 		if ep.tls != nil {
 			ep.listener = tls.NewListener(ep.listener, ep.tls)
 		}
@@ -199,7 +204,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	d.start(failed)
 	url := d.http[0].url
 	d.log.Info("ready", "socket", url, "state", d.cfg.StateDir, "pid", os.Getpid())
-	notify := startNotify(d.log, d.watch)
+	notify := startNotify(d.log, d.dog)
 	d.cfg.Ready(url)
 	var err error
 	select {
@@ -215,11 +220,13 @@ func (d *Daemon) Run(ctx context.Context) error {
 
 // start sets everything going that Run waits for.
 func (d *Daemon) start(failed chan<- error) {
-	d.loops.Go(d.watch.run)
+	ctx, stop := context.WithCancel(context.Background())
+	d.endDog = stop
+	d.loops.Go(func() { d.dog.Run(ctx) })
 	d.loops.Go(d.owner.run)
 	for _, s := range d.owner.seats {
-		beat := d.watch.Loop("device " + s.info.ID)
-		d.loops.Go(func() { d.owner.pump(s, beat) })
+		loop := d.dog.Loop("device " + s.info.ID)
+		d.loops.Go(func() { d.owner.pump(s, loop) })
 	}
 	for _, ep := range d.http {
 		d.loops.Go(func() {
@@ -299,8 +306,8 @@ func (d *Daemon) release() {
 		}
 		_ = ep.listener.Close() // closed twice if the server did
 	}
-	if d.watch != nil {
-		d.watch.stop()
+	if d.endDog != nil {
+		d.endDog()
 	}
 	d.loops.Wait()
 	if d.store != nil {

@@ -83,9 +83,9 @@ func badBody(message string) *problem {
 }
 
 // escapePointer is RFC 6901's for one reference token.
-func escapePointer(key string) string {
-	return strings.NewReplacer("~", "~0", "/", "~1").Replace(key)
-}
+func escapePointer(key string) string { return pointerEscapes.Replace(key) }
+
+var pointerEscapes = strings.NewReplacer("~", "~0", "/", "~1")
 
 // nearest returns the name that key is most likely a slip of, or "".
 func nearest(key string, names []string) string {

@@ -83,6 +83,10 @@ func (o *owner) down(s *seat, e gpu.Down) {
 		s.killedFor = 0
 	}
 	o.dirty = true
+	if o.draining && len(e.Lost) == 0 {
+		o.log.Info("worker ended", "device", s.info.ID)
+		return
+	}
 	o.meter.restarts.WithLabelValues(s.info.ID).Inc()
 	o.log.Warn("worker died", "device", s.info.ID, "jobs", len(e.Lost), "suspects", suspects, "evidence", e.Evidence)
 	for _, id := range e.Lost {

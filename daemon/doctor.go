@@ -47,7 +47,7 @@ func doctorDisk(dir string) api.DoctorCheck {
 	var fs unix.Statfs_t
 	if err := unix.Statfs(dir, &fs); err != nil {
 		c.Status, c.Found = api.CheckFail, fmt.Sprintf("%s: %v", dir, err)
-		c.Hint = "give another: weft serve --state DIR"
+		c.Hint = "give another: weft serve --state-dir DIR"
 		return c
 	}
 	free := fs.Bavail * uint64(fs.Bsize)

@@ -14,8 +14,6 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"reflect"
-
 	"weft/daemon/api"
 	"weft/daemon/store"
 	"weft/gpu"
@@ -28,9 +26,8 @@ func (s *server) registerFiles(doc huma.API) {
 	}}
 	huma.Register(doc, op, s.model)
 	op = operation(doc, "predict", http.MethodPost, "/v1/jobs/{id}/predict", "Predictions for the rows of a file")
-	op.RequestBody = jsonRequest(doc, reflect.TypeFor[api.PredictRequest]())
 	op.Responses["200"] = textResponse("text/csv", "One row of predictions a row of data")
-	huma.Register(doc, op, s.predict)
+	registerBody(doc, op, schemaOf[api.PredictRequest](doc), s.predict)
 }
 
 // trained returns the path of a job's model.
@@ -88,7 +85,7 @@ func (p *patientWriter) Write(b []byte) (int, error) {
 }
 
 type predictInput struct {
-	idInput
+	ID      int64  `path:"id" minimum:"1"`
 	RawBody []byte `contentType:"application/json"`
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"weft/daemon/api"
 	"weft/daemon/store"
+	"weft/daemon/watchdog"
 )
 
 const (
@@ -37,7 +38,7 @@ type server struct {
 	board   *board
 	meter   *meter
 	gate    *gate
-	watch   *watch
+	dog     *watchdog.Watchdog
 	started time.Time
 	node    string
 
@@ -85,8 +86,9 @@ func operation(doc huma.API, id, method, path, summary string) huma.Operation {
 	schema := doc.OpenAPI().Components.Schemas.Schema(problemType, true, "Problem")
 	return huma.Operation{
 		OperationID: id, Method: method, Path: path, Summary: summary,
-		MaxBodyBytes:    api.MaxBodyBytes + 1,
-		BodyReadTimeout: bodyTimeout,
+		MaxBodyBytes:     api.MaxBodyBytes + 1,
+		BodyReadTimeout:  bodyTimeout,
+		SkipValidateBody: true, // decodeFields says more
 		Responses: map[string]*huma.Response{"default": {
 			Description: "What went wrong (RFC 9457)",
 			Content:     map[string]*huma.MediaType{"application/problem+json": {Schema: schema}},

@@ -98,6 +98,13 @@ func (h *hub) lastID() int64 {
 	return h.last
 }
 
+// skip counts events as published that nobody was there to see.
+func (h *hub) skip(last int64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.last = max(h.last, last)
+}
+
 // publish announces durable events; only the owner calls it, in order of ids.
 func (h *hub) publish(events []api.Event) {
 	if len(events) == 0 {
@@ -166,7 +173,12 @@ func eventFrame(e api.Event) []byte {
 }
 
 func progressFrame(j *api.Job) []byte {
-	return appendData([]byte("event: "+api.ProgressEvent), j)
+	b := append(make([]byte, 0, 640), "event: "+api.ProgressEvent+"\ndata: "...)
+	b, err := appendJob(b, j)
+	if err != nil { // only a specification can fail, and it has none
+		return nil
+	}
+	return append(b, "\n\n"...)
 }
 
 func appendData(b []byte, v any) []byte {

@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"reflect"
@@ -35,8 +34,7 @@ func (s *server) registerJobs(doc huma.API) {
 	huma.Register(doc, operation(doc, "delete-job", http.MethodDelete, "/v1/jobs/{id}",
 		"Remove a job that has ended, and its files"), s.remove)
 	patch := operation(doc, "patch-job", http.MethodPatch, "/v1/jobs/{id}", "Change priority or labels")
-	patch.RequestBody = jsonRequest(doc, reflect.TypeFor[api.Patch]())
-	huma.Register(doc, patch, s.patch)
+	registerBody(doc, patch, schemaOf[api.Patch](doc), s.patch)
 	for _, a := range []struct {
 		verb, summary string
 		do            func(context.Context, *idInput) (*jobOutput, error)
@@ -63,10 +61,17 @@ func jsonResponse(doc huma.API, t reflect.Type) *huma.Response {
 	}}
 }
 
-func jsonRequest(doc huma.API, t reflect.Type) *huma.RequestBody {
-	return &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
-		"application/json": {Schema: doc.OpenAPI().Components.Schemas.Schema(t, true, "")},
-	}}
+func schemaOf[T any](doc huma.API) *huma.Schema {
+	return doc.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[T](), true, "")
+}
+
+// registerBody registers an operation that decodes its body itself; huma
+// would describe that as any bytes.
+func registerBody[I, O any](doc huma.API, op huma.Operation, schema *huma.Schema,
+	do func(context.Context, *I) (*O, error)) {
+	op.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{}}
+	huma.Register(doc, op, do)
+	op.RequestBody.Content["application/json"].Schema = schema
 }
 
 // listInput is GET /v1/jobs. Several values of one filter widen it, several
@@ -125,17 +130,6 @@ func (s *server) list(ctx context.Context, in *listInput) (*streamOutput, error)
 	}}, nil
 }
 
-func encodeList(jobs []api.Job, next int64) ([]byte, error) {
-	if jobs == nil {
-		jobs = []api.Job{}
-	}
-	body, err := json.Marshal(api.JobList{Jobs: jobs, Next: next})
-	if err != nil {
-		return nil, fmt.Errorf("encode jobs: %w", err)
-	}
-	return append(body, '\n'), nil
-}
-
 type detailOutput struct{ Body api.JobDetail }
 
 func (s *server) get(ctx context.Context, in *idInput) (*detailOutput, error) {
@@ -166,7 +160,7 @@ func (s *server) hold(held bool) func(context.Context, *idInput) (*jobOutput, er
 }
 
 type patchInput struct {
-	idInput
+	ID      int64  `path:"id" minimum:"1"`
 	RawBody []byte `contentType:"application/json"`
 }
 
@@ -213,7 +207,7 @@ func (s *server) epochs(ctx context.Context, in *idInput) (*epochsOutput, error)
 type eventsOutput struct{ Body []api.Event }
 
 type jobEventsInput struct {
-	idInput
+	ID    int64 `path:"id" minimum:"1"`
 	After int64 `query:"after" doc:"ids greater than this"`
 	Limit int   `query:"limit" minimum:"1" maximum:"100000" default:"100000"`
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"weft/daemon/api"
+	"weft/daemon/watchdog"
 )
 
 // listenUnix opens the daemon's socket. A socket that a daemon answers on is
@@ -108,31 +109,24 @@ func listenTCP(ctx context.Context, cfg Config) (net.Listener, *tls.Config, stri
 	}, token, nil
 }
 
-// acceptTick is how often an idle listener shows that it is alive.
-const acceptTick = 5 * time.Second
-
-// A beatingListener tells the watchdog that its loop turns.
-type beatingListener struct {
+// A watchedListener lets the watchdog see the loop that accepts from it.
+type watchedListener struct {
 	net.Listener
-	beat func()
+	loop *watchdog.Loop
 }
 
 // Accept is net.Listener's.
-func (l beatingListener) Accept() (net.Conn, error) {
-	timed, ok := l.Listener.(interface{ SetDeadline(time.Time) error })
-	for {
-		if ok {
-			if err := timed.SetDeadline(time.Now().Add(acceptTick)); err != nil {
-				return nil, fmt.Errorf("set accept deadline: %w", err)
-			}
-		}
-		c, err := l.Listener.Accept()
-		l.beat()
-		if ok && errors.Is(err, os.ErrDeadlineExceeded) {
-			continue
-		}
-		return c, err
-	}
+func (l watchedListener) Accept() (net.Conn, error) {
+	l.loop.Idle()
+	c, err := l.Listener.Accept()
+	l.loop.Tick()
+	return c, err
+}
+
+// Close is net.Listener's.
+func (l watchedListener) Close() error {
+	l.loop.Done()
+	return l.Listener.Close()
 }
 
 const minToken = 16

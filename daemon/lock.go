@@ -27,7 +27,7 @@ func lockDir(dir string) (*os.File, error) {
 		_ = f.Close()
 		return nil, &api.Error{Code: api.CodeWrongState,
 			Message: fmt.Sprintf("another daemon (%s) has the state directory %s", holder, dir),
-			Hint:    "use it: weft ls; or stop it first; or give this one its own: weft serve --state DIR"}
+			Hint:    "use it: weft ls; or stop it first; or give this one its own: weft serve --state-dir DIR"}
 	}
 	if err == nil {
 		err = writePID(f)

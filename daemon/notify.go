@@ -5,6 +5,8 @@ import (
 	"time"
 
 	sd "github.com/coreos/go-systemd/v22/daemon"
+
+	"weft/daemon/watchdog"
 )
 
 // A notifier tells systemd how the daemon is, when systemd started it.
@@ -14,7 +16,7 @@ type notifier struct {
 	gone chan struct{} // closed when the beating has ended
 }
 
-func startNotify(log *slog.Logger, w *watch) *notifier {
+func startNotify(log *slog.Logger, dog *watchdog.Watchdog) *notifier {
 	n := &notifier{log: log, done: make(chan struct{}), gone: make(chan struct{})}
 	n.tell(sd.SdNotifyReady)
 	every, err := sd.SdWatchdogEnabled(false)
@@ -25,13 +27,13 @@ func startNotify(log *slog.Logger, w *watch) *notifier {
 		close(n.gone)
 		return n
 	}
-	go n.beat(every/3, w)
+	go n.beat(every/3, dog)
 	return n
 }
 
 // beat pats systemd's watchdog while every loop turns: systemd then restarts
 // a daemon that hangs.
-func (n *notifier) beat(every time.Duration, w *watch) {
+func (n *notifier) beat(every time.Duration, dog *watchdog.Watchdog) {
 	defer close(n.gone)
 	tick := time.NewTicker(every)
 	defer tick.Stop()
@@ -40,7 +42,7 @@ func (n *notifier) beat(every time.Duration, w *watch) {
 		case <-n.done:
 			return
 		case <-tick.C:
-			if len(w.Silent()) == 0 {
+			if dog.Healthy() == nil {
 				n.tell(sd.SdNotifyWatchdog)
 			}
 		}

@@ -8,6 +8,7 @@ import (
 
 	"weft/daemon/api"
 	"weft/daemon/store"
+	"weft/daemon/watchdog"
 )
 
 const (
@@ -27,7 +28,7 @@ type owner struct {
 	board  *board
 	meter  *meter
 	loader loader
-	beat   func() // tells the watchdog that the loop turns
+	loop   *watchdog.Loop
 
 	inbox *inbox
 	done  chan struct{}      // closed when run has returned
@@ -66,7 +67,7 @@ func newOwner(cfg Config, st *store.Store, h *hub, m *meter, hw hardware) *owner
 	ctx, abort := context.WithCancel(context.Background())
 	o := &owner{
 		cfg: cfg, log: cfg.Log, store: st, hub: h, board: newBoard(), meter: m, loader: hw.loader,
-		beat:  func() {},
+		loop:  watchdog.New(watchdog.Config{}).Loop("owner"),
 		inbox: newInbox(), done: make(chan struct{}), ctx: ctx, abort: abort,
 		jobs: map[int64]*job{}, waited: map[int64]int{}, ended: map[int64]api.State{},
 		touched: map[int64]bool{},
@@ -126,6 +127,7 @@ func (o *owner) lookUpEnded(ctx context.Context) error {
 func (o *owner) run() {
 	defer close(o.done)
 	defer o.inbox.close()
+	defer o.loop.Done()
 	sweep := time.NewTicker(sweepEvery)
 	defer sweep.Stop()
 	o.planTimer = time.NewTimer(time.Hour)
@@ -134,7 +136,7 @@ func (o *owner) run() {
 	for !o.drained {
 		o.settle()
 		o.planIfDue(time.Now())
-		o.beat()
+		o.loop.Tick()
 		select {
 		case <-o.inbox.signal:
 			for _, f := range o.inbox.take() {
@@ -155,22 +157,17 @@ func (o *owner) run() {
 }
 
 // pump brings a device's events to the owner until the device is closed.
-func (o *owner) pump(s *seat, beat func()) {
-	idle := time.NewTicker(time.Second)
-	defer idle.Stop()
+func (o *owner) pump(s *seat, loop *watchdog.Loop) {
+	defer loop.Done()
 	for {
-		select {
-		case e, ok := <-s.dev.Events():
-			if !ok {
-				o.inbox.post(func() { o.seatGone(s) })
-				return
-			}
-			o.inbox.post(func() { o.onEvent(s, e) })
-		case <-idle.C:
-		case <-o.done:
+		loop.Idle()
+		e, ok := <-s.dev.Events()
+		loop.Tick()
+		if !ok {
+			o.inbox.post(func() { o.seatGone(s) })
 			return
 		}
-		beat()
+		o.inbox.post(func() { o.onEvent(s, e) })
 	}
 }
 
@@ -358,12 +355,12 @@ func (o *owner) logLife(was api.State, rec store.Record) {
 	if was == rec.State || was == "" {
 		return
 	}
-	args := []any{"job", rec.ID, "name", rec.Name, "state", rec.State}
+	args := []any{"job", rec.ID, "name", rec.Name}
 	if rec.Device != "" {
 		args = append(args, "device", rec.Device)
 	}
 	if rec.Error != nil {
 		args = append(args, "code", rec.Error.Code, "error", rec.Error.Message)
 	}
-	o.log.Info("job", args...)
+	o.log.Info("job is "+string(rec.State), args...)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math"
 	"net/http"
 	"slices"
 	"strconv"
@@ -58,7 +59,7 @@ func (s *server) events(ctx context.Context, in *eventsInput) (*streamOutput, er
 	}
 	return &streamOutput{func(c huma.Context) {
 		out := openStream(c, "text/event-stream")
-		err := s.follow(c.Context(), in.Job, after, true, func(items []item) (bool, error) {
+		err := s.follow(c.Context(), newSelection(in.Job), after, true, func(items []item) (bool, error) {
 			var b bytes.Buffer
 			for i := range items {
 				b.Write(items[i].frame)
@@ -105,7 +106,7 @@ func (o *stream) write(b []byte) error {
 // it happens: it subscribes before it reads, and skips what it has sent. send
 // answers whether to go on. It returns when ctx or the daemon ends, or why it
 // cannot go on.
-func (s *server) follow(ctx context.Context, jobs []int64, after int64, live bool,
+func (s *server) follow(ctx context.Context, jobs selection, after int64, live bool,
 	send func([]item) (bool, error), idle func() error) error {
 	sub, now := s.hub.subscribe()
 	defer sub.close()
@@ -146,11 +147,18 @@ func (s *server) follow(ctx context.Context, jobs []int64, after int64, live boo
 }
 
 // replay sends what the store has and returns the id it came to.
-func (s *server) replay(ctx context.Context, jobs []int64, after int64,
+func (s *server) replay(ctx context.Context, jobs selection, after int64,
 	send func([]item) (bool, error)) (last int64, more bool, err error) {
-	var one int64
-	if len(jobs) == 1 {
-		one = jobs[0]
+	one, first := jobs.bounds()
+	if one == 0 && first != 0 {
+		// The oldest job's first event: nothing before it can be asked for.
+		events, err := s.store.Events(ctx, first, 0, 1)
+		if err != nil {
+			return after, false, fmt.Errorf("read events: %w", err)
+		}
+		if len(events) > 0 {
+			after = max(after, events[0].ID-1)
+		}
 	}
 	for {
 		events, err := s.store.Events(ctx, one, after, pageSize)
@@ -160,7 +168,7 @@ func (s *server) replay(ctx context.Context, jobs []int64, after int64,
 		items := make([]item, 0, len(events))
 		for _, e := range events {
 			after = e.ID
-			if len(jobs) == 0 || slices.Contains(jobs, e.Job) {
+			if jobs.has(e.Job) {
 				items = append(items, item{job: e.Job, id: e.ID, event: e, frame: eventFrame(e)})
 			}
 		}
@@ -175,12 +183,44 @@ func (s *server) replay(ctx context.Context, jobs []int64, after int64,
 	}
 }
 
+// A selection is the set of jobs a stream is about; empty, all.
+type selection map[int64]struct{}
+
+func newSelection(ids []int64) selection {
+	s := make(selection, len(ids))
+	for _, id := range ids {
+		s[id] = struct{}{}
+	}
+	return s
+}
+
+func (s selection) has(id int64) bool {
+	if len(s) == 0 {
+		return true
+	}
+	_, ok := s[id]
+	return ok
+}
+
+// bounds returns the job if it is one, and the lowest of several.
+func (s selection) bounds() (one, first int64) {
+	for id := range s {
+		if first == 0 || id < first {
+			first = id
+		}
+	}
+	if len(s) == 1 {
+		one = first
+	}
+	return one, first
+}
+
 // choose picks what a stream has asked for and has not seen.
-func choose(batches [][]item, jobs []int64, after int64) []item {
+func choose(batches [][]item, jobs selection, after int64) []item {
 	var items []item
 	for _, batch := range batches {
 		for _, it := range batch {
-			if (len(jobs) == 0 || slices.Contains(jobs, it.job)) && (it.id == 0 || it.id > after) {
+			if jobs.has(it.job) && (it.id == 0 || it.id > after) {
 				items = append(items, it)
 			}
 		}
@@ -196,7 +236,7 @@ func lastID(items []item, after int64) int64 {
 }
 
 type logsInput struct {
-	idInput
+	ID     int64 `path:"id" minimum:"1"`
 	Follow bool  `query:"follow" doc:"until the job has ended"`
 	After  int64 `query:"after" minimum:"0" doc:"from the first event after this id"`
 }
@@ -208,7 +248,7 @@ func (s *server) logs(ctx context.Context, in *logsInput) (*streamOutput, error)
 	}
 	return &streamOutput{func(c huma.Context) {
 		out := openStream(c, "text/plain; charset=utf-8")
-		err := s.follow(c.Context(), []int64{in.ID}, in.After, in.Follow && !s.over(ctx, in),
+		err := s.follow(c.Context(), newSelection([]int64{in.ID}), in.After, in.Follow && !s.over(ctx, in),
 			func(items []item) (bool, error) {
 				var b bytes.Buffer
 				ended := false
@@ -244,7 +284,12 @@ func logLine(e api.Event, epochs int) string {
 	}
 	fmt.Fprintf(&b, "epoch %d/%d step %d", e.Epoch.Epoch, epochs, e.Epoch.Step)
 	for _, k := range metricOrder(e.Epoch.Metrics) {
-		fmt.Fprintf(&b, " %s %.4f", k, e.Epoch.Metrics[k])
+		v := e.Epoch.Metrics[k]
+		if v != 0 && math.Abs(v) < 1e-3 { // a learning rate
+			fmt.Fprintf(&b, " %s %.4g", k, v)
+		} else {
+			fmt.Fprintf(&b, " %s %.4f", k, v)
+		}
 	}
 	b.WriteByte('\n')
 	return b.String()

@@ -49,18 +49,14 @@ type submitOutput struct {
 func (s *server) registerSubmit(doc huma.API) {
 	op := operation(doc, "submit-jobs", http.MethodPost, "/v1/jobs",
 		"Submit one job, or an array of jobs: all or none")
-	schemas := doc.OpenAPI().Components.Schemas
-	one := schemas.Schema(reflect.TypeFor[api.Submission](), true, "")
-	op.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
-		"application/json": {Schema: &huma.Schema{OneOf: []*huma.Schema{
-			one, {Type: huma.TypeArray, Items: one},
-		}}},
-	}}
+	one := schemaOf[api.Submission](doc)
 	op.DefaultStatus = http.StatusCreated
 	op.Responses["201"] = jsonResponse(doc, reflect.TypeFor[api.Submitted]())
 	op.Responses["200"] = jsonResponse(doc, reflect.TypeFor[[]api.DryRun]())
 	op.Responses["200"].Description = "What a dry run found"
-	huma.Register(doc, op, s.submit)
+	registerBody(doc, op, &huma.Schema{OneOf: []*huma.Schema{
+		one, {Type: huma.TypeArray, Items: one},
+	}}, s.submit)
 }
 
 func (s *server) submit(ctx context.Context, in *submitInput) (*submitOutput, error) {

@@ -118,7 +118,7 @@ func check(name string, err error) api.HealthCheck {
 func (s *server) healthz(ctx context.Context, _ *struct{}) (*healthOutput, error) {
 	ctx, stop := context.WithTimeout(ctx, healthTimeout)
 	defer stop()
-	checks := []api.HealthCheck{check("loops", s.checkLoops()), check("store", s.checkStore(ctx))}
+	checks := []api.HealthCheck{check("loops", s.dog.Healthy()), check("store", s.checkStore(ctx))}
 	views, err := s.owner.views(ctx)
 	if err != nil {
 		err = fmt.Errorf("the owner of jobs does not answer within %s", healthTimeout)
@@ -132,13 +132,6 @@ func (s *server) healthz(ctx context.Context, _ *struct{}) (*healthOutput, error
 		checks = append(checks, check("device "+v.ID, err))
 	}
 	return healthOf(checks), nil
-}
-
-func (s *server) checkLoops() error {
-	if silent := s.watch.Silent(); len(silent) > 0 {
-		return fmt.Errorf("silent for more than %s: %s", s.cfg.Watchdog, strings.Join(silent, ", "))
-	}
-	return nil
 }
 
 func (s *server) checkStore(ctx context.Context) error {

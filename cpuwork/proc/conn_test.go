@@ -327,8 +327,8 @@ func TestConnCloseDropsDescriptors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = file.Close
-	data := append(encode(message{KindUser, []byte("complete")}), appendHeader(nil, header{kind: KindUser, files: 1, length: 5})[:4]...)
+	data := encode(message{KindUser, []byte("complete")})
+	data = append(data, appendHeader(nil, header{kind: KindUser, files: 1, length: 5})[:4]...)
 	if _, _, err := peer.WriteMsgUnix(data, rights, nil); err != nil {
 		t.Fatal(err)
 	}

@@ -44,6 +44,9 @@ type Exit struct {
 
 // Error says what happened in one line, and adds the last words if there are any.
 func (e Exit) Error() string {
+	if e.PID == 0 {
+		return e.Name + " " + e.Reason
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s (pid %d) ended after %v: %s", e.Name, e.PID, e.Uptime.Round(time.Millisecond), e.Reason)
 	if e.Status != "" {
@@ -82,7 +85,7 @@ func (e *Exit) setStatus(cmd *exec.Cmd) {
 	}
 }
 
-// setReason says why the life ended. Of the causes, the first was noticed first.
+// setReason says why the life ended.
 func (e *Exit) setReason(cause error) {
 	e.Err, e.Reason = cause, cause.Error()
 	if e.Signal == "SIGKILL" && errors.Is(cause, ErrExited) {

@@ -102,6 +102,7 @@ const (
 type frameReader struct {
 	src   source
 	limit int // of a payload, in bytes
+	trust int // how much of it is allocated before any of it came
 	buf   []byte
 	r, w  int   // buf[r:w] is read but not used
 	fds   []int // received but not yet claimed by a frame
@@ -109,7 +110,7 @@ type frameReader struct {
 }
 
 func newFrameReader(src source, limit int) *frameReader {
-	return &frameReader{src: src, limit: limit, buf: make([]byte, readBuffer)}
+	return &frameReader{src: src, limit: limit, trust: firstPayload, buf: make([]byte, readBuffer)}
 }
 
 // next returns the next frame; io.EOF at the stream's end between frames,
@@ -179,27 +180,36 @@ func (fr *frameReader) recv(p []byte) (int, error) {
 }
 
 // payload returns the next n bytes in memory of their own. What a header
-// announces is believed up to firstPayload; beyond, memory grows with the data.
+// announces is believed up to trust; beyond, memory grows with the data.
 func (fr *frameReader) payload(n int) ([]byte, error) {
 	if n == 0 {
 		return nil, nil
 	}
-	p := make([]byte, min(n, firstPayload))
-	have := copy(p, fr.buf[fr.r:fr.w])
-	fr.r += have
-	for have < n {
+	p := make([]byte, min(n, fr.trust))
+	for have := 0; ; {
+		got, err := fr.read(p[have:])
+		if err != nil {
+			return nil, err
+		}
+		if have += got; have == n {
+			return p, nil
+		}
 		if have == len(p) {
 			grown := make([]byte, min(n, 2*len(p)))
 			copy(grown, p)
 			p = grown
 		}
-		got, err := fr.recv(p[have:])
-		have += got
-		if err != nil {
-			return nil, err
-		}
 	}
-	return p, nil
+}
+
+// read reads some bytes: those that were read ahead, or new ones.
+func (fr *frameReader) read(p []byte) (int, error) {
+	if fr.r < fr.w {
+		n := copy(p, fr.buf[fr.r:fr.w])
+		fr.r += n
+		return n, nil
+	}
+	return fr.recv(p)
 }
 
 // claim takes the oldest n waiting descriptors.

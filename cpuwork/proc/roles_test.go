@@ -6,10 +6,12 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"os/exec"
 	"os/signal"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -21,6 +23,8 @@ const (
 	kindAct                     // payload names what to do; see act
 	kindTold                    // child to test
 	kindArena                   // files[0] is an arena, to be transformed in place
+	kindKeep                    // files[0] is an arena, to be kept for kindSum, and summed
+	kindSum                     // answered by the checksum of the payload, else of the arena kept
 )
 
 // play is what the test binary does instead of testing when it has a role.
@@ -49,6 +53,8 @@ func play(role string) error {
 		return err
 	case "parent":
 		return parent()
+	case "bare":
+		return bare()
 	}
 	return fmt.Errorf("no role %q", role)
 }
@@ -61,9 +67,23 @@ func worker(cfg ServeConfig) error {
 	}
 	defer func() { _ = conn.Close() }()
 	cfg.Ready = fmt.Appendf(nil, "pid %d", os.Getpid())
+	var kept *Arena
 	cfg.Handle = func(_ context.Context, f Frame) error {
 		defer f.Close()
 		switch f.Kind {
+		case kindKeep:
+			if kept != nil {
+				err = kept.Close()
+			}
+			if kept, err = OpenArena(f.Files[0]); err != nil {
+				return err
+			}
+			return conn.Send(kindTold, checksum(kept.Bytes()))
+		case kindSum:
+			if len(f.Payload) == 0 {
+				f.Payload = kept.Bytes()
+			}
+			return conn.Send(kindTold, checksum(f.Payload))
 		case kindEcho:
 			return conn.Send(kindEcho, f.Payload, f.Files...)
 		case kindArena:
@@ -77,6 +97,10 @@ func worker(cfg ServeConfig) error {
 		}
 	}
 	return Serve(context.Background(), conn, cfg)
+}
+
+func checksum(p []byte) []byte {
+	return binary.LittleEndian.AppendUint32(nil, crc32.ChecksumIEEE(p))
 }
 
 // act does what a test told the worker to do.
@@ -93,8 +117,8 @@ func act(conn *Conn, what string) error {
 			go func() { select {} }()
 		}
 		panic("the cat fell off the table")
-	case "breed":
-		pid, err := breed(conn)
+	case "breed", "breed apart":
+		pid, err := breed(conn, what == "breed apart")
 		if err != nil {
 			return err
 		}
@@ -126,8 +150,9 @@ func transform(conn *Conn, f Frame) error {
 	return errors.Join(conn.Send(kindTold, nil), arena.Close())
 }
 
-// breed starts a sleeper that holds this process's output and socket open.
-func breed(conn *Conn) (int, error) {
+// breed starts a sleeper that holds this process's output and socket open, in
+// this process's group or apart from it.
+func breed(conn *Conn, apart bool) (int, error) {
 	socket, err := conn.sock.File()
 	if err != nil {
 		return 0, err
@@ -137,6 +162,7 @@ func breed(conn *Conn) (int, error) {
 	cmd.Env = append(os.Environ(), roleVar+"=sleeper")
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.ExtraFiles = []*os.File{socket}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: apart}
 	if err := cmd.Start(); err != nil {
 		return 0, err
 	}
@@ -162,6 +188,27 @@ func raw() error {
 		return err
 	}
 	return sleep()
+}
+
+// bare sends back what it reads, without frames or a supervisor's care.
+func bare() error {
+	conn, err := Inherited()
+	if err != nil {
+		return err
+	}
+	if err := conn.Send(KindReady, nil); err != nil {
+		return err
+	}
+	p := make([]byte, 64)
+	for {
+		n, err := conn.sock.Read(p)
+		if err == nil {
+			_, err = conn.sock.Write(p[:n])
+		}
+		if err != nil {
+			return err
+		}
+	}
 }
 
 // parent supervises a worker that breeds, and prints the pids of both. Then it

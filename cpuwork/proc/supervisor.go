@@ -32,7 +32,7 @@ type Config struct {
 
 	ReadyTimeout time.Duration // from start to ready frame (10 s)
 	BeatTimeout  time.Duration // without a beat, once ready (10 s)
-	DumpTimeout  time.Duration // for a child that hangs to print its stacks, or for one that closed its socket to exit (1 s)
+	DumpTimeout  time.Duration // for a hanging child to print its stacks, or one without a socket to exit (1 s)
 	StopTimeout  time.Duration // for a child to drain when Run's context ends (10 s)
 
 	Backoff backoff.BackOff // between lives (exponential with jitter, 100 ms to 30 s)

@@ -37,10 +37,28 @@ func crowd(busy bool) Snapshot {
 	return s
 }
 
-// BenchmarkSchedule is one plan for 10,000 queued jobs: with both devices
-// full, and with both empty, which starts 2,000.
+// crowds are the ways in which 10,000 jobs can be hard to plan.
+func crowds() map[string]Snapshot {
+	preempting, short, owners := crowd(true), crowd(true), crowd(true)
+	for i := range preempting.Devices {
+		for k := range preempting.Devices[i].Running {
+			preempting.Devices[i].Running[k].Priority = -1
+		}
+	}
+	for i := range short.Devices { // slots for all, memory for none
+		short.Devices[i].Slots, short.Devices[i].MemoryBytes = 100_000, 1000*10<<20+20*64<<20
+	}
+	for i := range owners.Queue {
+		owners.Queue[i].Owner = fmt.Sprint("owner", i)
+	}
+	return map[string]Snapshot{"full": crowd(true), "empty": crowd(false), "preempting": preempting,
+		"short of memory": short, "owner each": owners}
+}
+
+// BenchmarkSchedule is one plan for 10,000 queued jobs. An empty pair of
+// devices takes 2,000 of them, a preempting plan moves 2,000 away.
 func BenchmarkSchedule(b *testing.B) {
-	for name, s := range map[string]Snapshot{"full": crowd(true), "empty": crowd(false)} {
+	for name, s := range crowds() {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {

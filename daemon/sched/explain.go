@@ -15,6 +15,9 @@ func (p *planner) explain(e *entry, blocked bool) Reason {
 	if blocked && !p.passedByLess(e) {
 		return p.obstacle(e)
 	}
+	if why := p.kept(e); why.kind != 0 {
+		return why
+	}
 	waiting, higher := 0, 0
 	for _, i := range c.meets {
 		waiting += p.classes[i].waiting
@@ -50,6 +53,18 @@ func (p *planner) impossible(e *entry) Reason {
 		return Reason{kind: notReady, device: c.want}
 	}
 	return Reason{kind: tooLarge, a: n.memory + n.data, b: largest.MemoryBytes, device: largest.ID}
+}
+
+// kept is the reason when e would fit, were it not for one that has waited
+// longer.
+func (p *planner) kept(e *entry) Reason {
+	n := e.job.need()
+	for _, i := range p.classes[e.class].devices {
+		if d := &p.devices[i]; d.Ready && d.keptFor != 0 && d.keptFor != e.job.ID && d.now.fits(n) {
+			return d.obstacle(n, e.job.ID)
+		}
+	}
+	return Reason{}
 }
 
 // passedByLess reports whether a job before e needs no more memory than e: it

@@ -167,8 +167,11 @@ func (p *planner) block(e *entry) bool {
 // wait records that e stays queued, and why.
 func (p *planner) wait(e *entry, why Reason) {
 	p.plan.Reasons[e.job.ID] = why
-	c := &p.classes[e.class]
-	if memory := e.job.MemoryBytes; c.waiting == 0 || memory < c.least {
+	c, memory := &p.classes[e.class], e.job.MemoryBytes
+	if why.kind == leaving {
+		memory = 0 // its room is promised, whatever its size
+	}
+	if c.waiting == 0 || memory < c.least {
 		c.least = memory
 	}
 	c.waiting++
@@ -193,4 +196,3 @@ func (p *planner) anySlot() bool {
 	}
 	return false
 }
-

@@ -56,6 +56,9 @@ func (r Reason) String() string {
 	case noDevice:
 		return "there is no " + wish(r.device)
 	case notReady:
+		if r.device == "" || r.device == "auto" {
+			return "no worker is ready"
+		}
 		return "no worker for " + wish(r.device) + " is ready"
 	case tooLarge:
 		return fmt.Sprintf("needs %s, %s has %s in all", size(r.a), r.device, size(r.b))

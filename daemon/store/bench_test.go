@@ -1,7 +1,6 @@
 package store
 
 import (
-	"context"
 	"testing"
 
 	"weft/daemon/api"
@@ -11,7 +10,7 @@ func BenchmarkSubmit1000(b *testing.B) {
 	s, jobs := open(b), newJobs(1000)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, _, err := s.Submit(context.Background(), "", "", jobs, epoch0); err != nil {
+		if _, _, err := s.Submit(ctx, "", "", jobs, t0); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -25,22 +24,22 @@ func BenchmarkList10000(b *testing.B) {
 	} {
 		b.Run(name, func(b *testing.B) {
 			s := open(b)
-			recs, _, err := s.Submit(context.Background(), "", "", newJobs(10_000), epoch0)
+			recs, _, err := s.Submit(ctx, "", "", newJobs(10_000), t0)
 			if err != nil {
 				b.Fatal(err)
 			}
 			changes := make([]Change, len(recs))
 			for i := range changes {
-				changes[i] = Change{ID: recs[i].ID, Do: api.Start, At: epoch0, Device: "cpu", Metrics: metrics}
+				changes[i] = Change{ID: recs[i].ID, Do: api.Start, At: t0, Device: "cpu", Metrics: metrics}
 			}
 			if metrics != nil {
-				if _, _, _, err := s.Apply(context.Background(), changes); err != nil {
+				if _, _, _, err := s.Apply(ctx, changes); err != nil {
 					b.Fatal(err)
 				}
 			}
 			b.ReportAllocs()
 			for b.Loop() {
-				jobs, _, err := s.List(context.Background(), Filter{Limit: 10_000})
+				jobs, _, err := s.List(ctx, Filter{Limit: 10_000})
 				if err != nil || len(jobs) != 10_000 {
 					b.Fatal(len(jobs), err)
 				}
@@ -52,14 +51,14 @@ func BenchmarkList10000(b *testing.B) {
 // BenchmarkApply is one transition a transaction: about one fsync.
 func BenchmarkApply(b *testing.B) {
 	s := open(b)
-	recs, _, err := s.Submit(context.Background(), "", "", newJobs(1), epoch0)
+	recs, _, err := s.Submit(ctx, "", "", newJobs(1), t0)
 	if err != nil {
 		b.Fatal(err)
 	}
 	do := [2]api.Transition{api.Pause, api.Resume}
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
-		_, _, errs, err := s.Apply(context.Background(), []Change{{ID: recs[0].ID, Do: do[i%2], At: epoch0}})
+		_, _, errs, err := s.Apply(ctx, []Change{{ID: recs[0].ID, Do: do[i%2], At: t0}})
 		if err != nil || errs[0] != nil {
 			b.Fatal(err, errs)
 		}
@@ -69,22 +68,22 @@ func BenchmarkApply(b *testing.B) {
 // BenchmarkReport is the news of 100 running jobs at once.
 func BenchmarkReport(b *testing.B) {
 	s := open(b)
-	recs, _, err := s.Submit(context.Background(), "", "", newJobs(100), epoch0)
+	recs, _, err := s.Submit(ctx, "", "", newJobs(100), t0)
 	if err != nil {
 		b.Fatal(err)
 	}
 	changes, reports := make([]Change, 100), make([]Report, 100)
 	for i, rec := range recs {
-		changes[i] = Change{ID: rec.ID, Do: api.Start, At: epoch0, Device: "cpu"}
-		reports[i] = Report{ID: rec.ID, Progress: &api.Progress{Epoch: 1, Step: 5}, DeviceSeconds: 0.1, At: epoch0,
+		changes[i] = Change{ID: rec.ID, Do: api.Start, At: t0, Device: "cpu"}
+		reports[i] = Report{ID: rec.ID, Progress: &api.Progress{Epoch: 1, Step: 5}, DeviceSeconds: 0.1, At: t0,
 			Metrics: map[string]float64{"train_loss": 0.5}}
 	}
-	if _, _, _, err := s.Apply(context.Background(), changes); err != nil {
+	if _, _, _, err := s.Apply(ctx, changes); err != nil {
 		b.Fatal(err)
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := s.Report(context.Background(), reports); err != nil {
+		if _, err := s.Report(ctx, reports); err != nil {
 			b.Fatal(err)
 		}
 	}

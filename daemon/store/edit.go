@@ -16,9 +16,9 @@ import (
 func (s *Store) Edit(ctx context.Context, edits []Edit) (
 	recs []Record, events []api.Event, errs []error, err error,
 ) {
-	// An edit may be two events, held and changed: one pass each.
-	both := func(t *tx, i int) (*row, *api.Event, error, error) { return t.edit(&edits[i]) }
-	return s.each(ctx, "edit jobs", len(edits), both)
+	return s.each(ctx, "edit jobs", len(edits), func(t *tx, i int) (*row, *api.Event, error, error) {
+		return t.edit(&edits[i])
+	})
 }
 
 func (t *tx) edit(e *Edit) (r *row, ev *api.Event, refused, err error) {

@@ -24,6 +24,9 @@ const (
 	// applicationID marks a database file as weft's ("weft" in ASCII).
 	applicationID = 0x77656674
 	readers       = 4
+	// checkLimit is the largest file that Open reads as a whole to see whether
+	// it is damaged, which takes about a second per 100 MB.
+	checkLimit = 64 << 20
 )
 
 // Store is the durable set of jobs. Its methods are safe for concurrent use:
@@ -62,7 +65,7 @@ func (s *Store) open(ctx context.Context) error {
 		return err
 	}
 	s.write = &writer{db: db, turn: make(chan struct{}, 1), stmts: map[string]*sql.Stmt{}}
-	if err := checkFile(ctx, db); err != nil {
+	if err := checkFile(ctx, db, s.path); err != nil {
 		return err
 	}
 	if err := migrate(ctx, db); err != nil {
@@ -129,7 +132,7 @@ func openPool(path string, size int, pragmas ...string) (*sql.DB, error) {
 }
 
 // checkFile refuses a file that is not weft's, and one that is damaged.
-func checkFile(ctx context.Context, db *sql.DB) error {
+func checkFile(ctx context.Context, db *sql.DB, path string) error {
 	var id, tables int64
 	if err := db.QueryRowContext(ctx, `PRAGMA application_id`).Scan(&id); err != nil {
 		return err
@@ -138,6 +141,10 @@ func checkFile(ctx context.Context, db *sql.DB) error {
 		return err
 	}
 	if id == applicationID {
+		info, err := os.Stat(path)
+		if err != nil || info.Size() > checkLimit {
+			return err
+		}
 		return quickCheck(ctx, db)
 	}
 	if tables > 0 {
@@ -148,8 +155,8 @@ func checkFile(ctx context.Context, db *sql.DB) error {
 	return err
 }
 
-// quickCheck reads every page once. SQLite would find damage only when it
-// comes across it, which may be after jobs were acknowledged.
+// quickCheck reads every page once. Without it SQLite finds damage only when
+// it comes across it, which may be after jobs were acknowledged.
 func quickCheck(ctx context.Context, db *sql.DB) error {
 	var found string
 	if err := db.QueryRowContext(ctx, `PRAGMA quick_check(1)`).Scan(&found); err != nil {

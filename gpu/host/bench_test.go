@@ -25,13 +25,21 @@ func benchmarkJobs(t testing.TB) map[string]Config {
 	const lenet = `{"conv2d": {"channels": 6, "kernel": 5, "padding": 2}}, "relu", {"maxpool2d": 2},
 		{"conv2d": {"channels": 16, "kernel": 5}}, "relu", {"maxpool2d": 2},
 		"flatten", {"linear": 120}, "relu", {"linear": 84}, "relu", {"linear": 10}`
+	const regularized = `{"linear": 256}, "batchnorm1d", "relu", {"dropout": 0.2}, {"linear": 256}, "layernorm", "gelu",
+		{"dropout": 0.2}, {"linear": 10}`
+	const normedCNN = `{"conv2d": {"channels": 16, "kernel": 3, "padding": 1, "bias": false}}, "batchnorm2d", "relu",
+		{"avgpool2d": 2}, {"conv2d": {"channels": 32, "kernel": 3, "stride": 2}}, "batchnorm2d", "relu",
+		"flatten", {"linear": 10}`
 	return map[string]Config{
-		"lab=64-64-64-10/32": mlp(64, 32, 64, 64, 10),
-		"64-128-10/64":       mlp(64, 64, 128, 10),
-		"wide=784-128-10/64": mlp(784, 64, 128, 10),
-		"64-512-512-10/64":   mlp(64, 64, 512, 512, 10),
-		"tiny=32-64-64-1/32": mlp(32, 32, 64, 64, 1),
-		"cnn=lenet-28x28/32": benchmarkJob(t, train.CrossEntropy, []int{1, 28, 28}, lenet, 10, 32),
+		"bookkeeping=1-1/1":   mlp(1, 1, 1),
+		"regularized/64":      benchmarkJob(t, train.CrossEntropy, []int{64}, regularized, 10, 64),
+		"normed-cnn-16x16/32": benchmarkJob(t, train.CrossEntropy, []int{1, 16, 16}, normedCNN, 10, 32),
+		"lab=64-64-64-10/32":  mlp(64, 32, 64, 64, 10),
+		"64-128-10/64":        mlp(64, 64, 128, 10),
+		"wide=784-128-10/64":  mlp(784, 64, 128, 10),
+		"64-512-512-10/64":    mlp(64, 64, 512, 512, 10),
+		"tiny=32-64-64-1/32":  mlp(32, 32, 64, 64, 1),
+		"cnn=lenet-28x28/32":  benchmarkJob(t, train.CrossEntropy, []int{1, 28, 28}, lenet, 10, 32),
 	}
 }
 

@@ -71,7 +71,7 @@ func (l *conv2d[T]) backward(p *pass, x, _, dy, dx []T) {
 	for s := range p.rows {
 		dys := dy[s*out : (s+1)*out]
 		for o := range l.dBias {
-			l.dBias[o] += l.k.sum(dys[o*positions : (o+1)*positions])
+			l.dBias[o] += T(l.k.sum(dys[o*positions : (o+1)*positions]))
 		}
 		if l.wide != nil {
 			widen(&l.window, l.wide, dys)

@@ -37,14 +37,20 @@ func (l *dropout[T]) draw(step int64, mask []T) {
 	if float64(limit) < l.p*(1<<24) {
 		limit++
 	}
-	for block := 0; block*4 < len(mask); block++ {
-		words := stream.Block(uint64(block))
-		for i := range min(4, len(mask)-block*4) {
-			mask[block*4+i] = 0
-			if words[i]>>8 >= limit {
-				mask[block*4+i] = keep
-			}
-		}
+	// The mask is looked up, since a branch on random bits would be mispredicted.
+	choice := [2]T{keep, 0}
+	block := uint64(0)
+	for ; len(mask) >= 4; mask = mask[4:] {
+		words := stream.Block(block)
+		block++
+		mask[0] = choice[(words[0]>>8-limit)>>31]
+		mask[1] = choice[(words[1]>>8-limit)>>31]
+		mask[2] = choice[(words[2]>>8-limit)>>31]
+		mask[3] = choice[(words[3]>>8-limit)>>31]
+	}
+	words := stream.Block(block)
+	for i := range mask {
+		mask[i] = choice[(words[i]>>8-limit)>>31]
 	}
 }
 

@@ -25,8 +25,9 @@ type kernels[T real] interface {
 	addBiasReLU(y, bias []T)
 	// columnSums sets sums to the sum of x's rows (len(x)/len(sums), len(sums)).
 	columnSums(sums, x []T)
-	// sum returns the sum of x.
-	sum(x []T) T
+	// sum returns Σx and dot Σx·y, added up in float64.
+	sum(x []T) float64
+	dot(x, y []T) float64
 	// add sets y = y + x.
 	add(y, x []T)
 	// multiply sets y = a·b, element by element.

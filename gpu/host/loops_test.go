@@ -69,9 +69,16 @@ func (loops[T]) columnSums(sums, x []T) {
 	}
 }
 
-func (loops[T]) sum(x []T) (sum T) {
+func (loops[T]) sum(x []T) (sum float64) {
 	for _, v := range x {
-		sum += v
+		sum += float64(v)
+	}
+	return sum
+}
+
+func (loops[T]) dot(x, y []T) (sum float64) {
+	for i, v := range x {
+		sum += float64(v) * float64(y[i])
 	}
 	return sum
 }

@@ -40,31 +40,34 @@ func (c *criterion[T]) apply(z []T, t targets[T], grad []T) float64 {
 // crossEntropy: row r costs log Σ exp z - z[label], with the greatest z taken
 // off first; its gradient is (softmax(z) - onehot(label)) / rows.
 func (c *criterion[T]) crossEntropy(z []T, labels []int32, grad []T) float64 {
-	rows := len(z) / c.width
-	scale := T(1) / T(rows)
 	var total float64
-	for r := range rows {
+	for r, label := range labels {
 		zs, gs := z[r*c.width:(r+1)*c.width], grad[r*c.width:(r+1)*c.width]
 		top := zs[0]
 		for _, v := range zs[1:] {
-			if v > top {
-				top = v
-			}
+			top = max(top, v)
 		}
-		label := labels[r]
 		for i, v := range zs {
 			gs[i] = v - top
 		}
-		c.k.exp(gs, gs)
-		sum := c.k.sum(gs)
-		total += math.Log(float64(sum)) - float64(zs[label]-top)
+		total -= float64(gs[label])
+	}
+	c.k.exp(grad, grad)
+	scale := T(1) / T(len(labels))
+	for r, label := range labels {
+		gs := grad[r*c.width : (r+1)*c.width]
+		var sum T
+		for _, e := range gs {
+			sum += e
+		}
+		total += math.Log(float64(sum))
 		factor := scale / sum
 		for i := range gs {
 			gs[i] *= factor
 		}
 		gs[label] -= scale
 	}
-	return total / float64(rows)
+	return total / float64(len(labels))
 }
 
 // meanSquare: (z-t)².
@@ -73,7 +76,7 @@ func meanSquare[T real](z, t, grad []T) float64 {
 	var total float64
 	for i, v := range z {
 		d := v - t[i]
-		total += float64(d) * float64(d)
+		total += float64(float64(d) * float64(d))
 		grad[i] = 2 * d / n
 	}
 	return total / float64(len(z))
@@ -87,7 +90,7 @@ func binaryCrossEntropy[T real](z, t, grad []T) float64 {
 	for i, v := range z {
 		x, want := float64(v), float64(t[i])
 		e := math.Exp(-math.Abs(x))
-		total += math.Max(x, 0) - x*want + math.Log1p(e)
+		total += math.Max(x, 0) - float64(x*want) + math.Log1p(e)
 		sigmoid := 1 / (1 + e)
 		if x < 0 {
 			sigmoid = e / (1 + e)
@@ -111,7 +114,7 @@ func huber[T real](z, t, grad []T) float64 {
 			total += -float64(d) - 0.5
 			grad[i] = -1 / n
 		default: // NaN too
-			total += 0.5 * float64(d) * float64(d)
+			total += float64(0.5 * float64(d) * float64(d))
 			grad[i] = d / n
 		}
 	}

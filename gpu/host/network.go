@@ -234,19 +234,18 @@ func (b *builder[T]) layer(s *train.Stage, relued bool) (layer[T], error) {
 		}, nil
 	case train.LayerNorm:
 		return &layerNorm[T]{
-			eps: s.Eps, weight: weight, bias: bias, dWeight: dWeight, dBias: dBias,
+			k: b.kernels, eps: s.Eps, weight: weight, bias: bias, dWeight: dWeight, dBias: dBias,
 			mean: take[float64](b.arena, batch), inverse: take[float64](b.arena, batch),
 		}, nil
 	case train.BatchNorm1D, train.BatchNorm2D:
-		c := s.In[0]
-		return &batchNorm[T]{
-			channels: c, positions: s.InSize() / c, eps: s.Eps, momentum: s.Momentum,
+		l := &batchNorm[T]{
+			k: b.kernels, positions: s.InSize() / s.In[0], eps: s.Eps, momentum: s.Momentum,
 			weight: weight, bias: bias, dWeight: dWeight, dBias: dBias,
 			runMean: piece(b.net.buffers, b.model.Buffers[s.Buffers[0]]),
 			runVar:  piece(b.net.buffers, b.model.Buffers[s.Buffers[1]]),
-			mean:    take[float64](b.arena, c), inverse: take[float64](b.arena, c),
-			sumDY: take[float64](b.arena, c), sumDYNorm: take[float64](b.arena, c),
-		}, nil
+		}
+		l.takeStatistics(b.arena, s.In[0])
+		return l, nil
 	}
 	return nil, fmt.Errorf("build layer %d: unknown kind %q", s.Index, s.Kind)
 }

@@ -9,9 +9,13 @@ type maxPool2d[T real] struct {
 
 func (l *maxPool2d[T]) forward(p *pass, x, y []T) {
 	w := &l.window
-	in, out := w.channels*w.in[0]*w.in[1], w.channels*w.positions()
+	in, out := w.image(), w.channels*w.positions()
 	for s := range p.rows {
 		xs, ys, from := x[s*in:(s+1)*in], y[s*out:(s+1)*out], l.from[s*out:(s+1)*out]
+		if w.quarters() {
+			quarter(w, xs, ys, from)
+			continue
+		}
 		i := 0
 		for c := range w.channels {
 			for oy := range w.out[0] {
@@ -32,7 +36,7 @@ func (l *maxPool2d[T]) backward(p *pass, _, _, dy, dx []T) {
 		return
 	}
 	w := &l.window
-	in, out := w.channels*w.in[0]*w.in[1], w.channels*w.positions()
+	in, out := w.image(), w.channels*w.positions()
 	for s := range p.rows {
 		dxs := dx[s*in : (s+1)*in]
 		clear(dxs)
@@ -59,6 +63,46 @@ func greatest[T real](x []T, plane, width, y0, y1, x0, x1 int) int {
 		}
 	}
 	return at
+}
+
+// quarters says that a window is the usual one: squares of four without
+// overlap or padding.
+func (w *window) quarters() bool {
+	two := [2]int{2, 2}
+	return w.kernel == two && w.stride == two && w.pads == [2]int{}
+}
+
+// quarter is maxPool2d.forward of one sample for such a window, without the
+// branches on random numbers that make greatest several times slower.
+func quarter[T real](w *window, x, y []T, from []int32) {
+	width, n := w.in[1], w.out[1]
+	for c := range w.channels {
+		for oy := range w.out[0] {
+			at := (c*w.in[0] + 2*oy) * width
+			upper, lower := x[at:at+width], x[at+width:at+2*width]
+			ys, froms := y[:n], from[:n]
+			y, from = y[n:], from[n:]
+			for ox := range ys {
+				a, b, c, d := upper[2*ox], upper[2*ox+1], lower[2*ox], lower[2*ox+1]
+				top := max(a, b, c, d)
+				ys[ox] = top
+				// The first that equals top is found by counting those before it.
+				skip := differ(a, top)
+				i := at + 2*ox + skip
+				skip &= differ(b, top)
+				i += skip * (width - 1)
+				skip &= differ(c, top)
+				froms[ox] = int32(i + skip)
+			}
+		}
+	}
+}
+
+func differ[T real](a, b T) int {
+	if a != b {
+		return 1
+	}
+	return 0
 }
 
 // span returns the half-open range of the image that lies under the kernel at

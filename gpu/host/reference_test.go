@@ -16,10 +16,11 @@ import (
 // referenceNorm of its 2-norm at most, and each element by referenceElement of
 // its own size plus referenceFloor of the tensor's root mean square (an
 // element that is small because larger terms cancel carries their rounding).
+// After 20 steps the furthest tensor, a bias before a batch norm, is at 2e-6.
 const (
-	referenceNorm    = 1e-4
-	referenceElement = 1e-4
-	referenceFloor   = 1e-4
+	referenceNorm    = 1e-5
+	referenceElement = 1e-5
+	referenceFloor   = 1e-5
 )
 
 // TestReference follows PyTorch's own runs, step by step: see

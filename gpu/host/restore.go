@@ -98,11 +98,28 @@ func (t *Trainer) restore(s *train.State) error {
 		t.state.Best = t.best
 	}
 	t.state.Metrics = maps.Clone(s.Metrics)
-	if t.state.EpochStep > t.stepsPerEpoch || t.state.Step > t.steps || t.state.Step < 0 || t.state.EpochStep < 0 {
-		return fmt.Errorf("restore state: step %d (%d of the epoch) is beyond the job's %d", s.Step, s.EpochStep, t.steps)
+	if t.state.Metrics == nil {
+		t.state.Metrics = make(map[string]float64)
+	}
+	t.lastLoss = t.state.Metrics["train_loss"]
+	if !t.reachable() {
+		return fmt.Errorf("restore state: step %d, %d of its epoch, is no place in a job of %d steps, %d an epoch",
+			s.Step, s.EpochStep, t.steps, t.stepsPerEpoch)
 	}
 	if s.Step > 0 {
 		t.lr = t.spec.Schedule.LR(t.spec.Optimizer.LR, s.Step-1, t.steps, t.stepsPerEpoch)
 	}
 	return nil
+}
+
+// reachable reports whether training can go on from where the state stands.
+func (t *Trainer) reachable() bool {
+	s := &t.state
+	switch {
+	case s.Step < 0 || s.Step > t.steps || s.EpochStep < 0 || s.EpochStep > t.stepsPerEpoch || s.Epoch < 0:
+		return false
+	case s.Finished || s.EpochEnding:
+		return true
+	}
+	return s.Step < t.steps && s.EpochStep < t.stepsPerEpoch
 }

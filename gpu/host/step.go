@@ -10,6 +10,12 @@ import (
 )
 
 // step trains on the epoch's next batch.
+//
+// Floor, for B rows and a model of N parameters in linear layers: 6·N·B
+// operations (2·B less for each weight of the first layer, whose input needs no
+// gradient) and 4·N·(3+2·slots) bytes of the optimizer, all of which small
+// models have in the cache. 64-64-64-10 with 32 rows and Adam is 1.4 million
+// operations and 0.25 MB.
 func (t *Trainer) step() error {
 	s := &t.state
 	rows := t.batchRows(s.EpochStep)
@@ -47,20 +53,21 @@ func (t *Trainer) batch(first, rows int) ([]float32, targets[float32]) {
 		philox.Permutation(t.spec.Seed, uint64(t.state.Epoch), t.order)
 		t.orderEpoch = t.state.Epoch
 	}
-	order, width := t.order[first:first+rows], t.net.input
+	order := t.order[first : first+rows]
+	gather(t.x, t.data.X, t.net.input, order)
+	if t.spec.Loss == train.CrossEntropy {
+		gather(t.labels, t.data.Labels, 1, order)
+	} else {
+		gather(t.values, t.data.Targets, t.criterion.width, order)
+	}
+	return t.x[:rows*t.net.input], t.want(t.labels, t.values, 0, rows)
+}
+
+// gather sets the rows of to, width wide, to those of from that order names.
+func gather[E any](to, from []E, width int, order []int32) {
 	for i, row := range order {
-		copy(t.x[i*width:(i+1)*width], t.data.X[int(row)*width:])
+		copy(to[i*width:(i+1)*width], from[int(row)*width:])
 	}
-	for i := range t.labels[:min(rows, len(t.labels))] {
-		t.labels[i] = t.data.Labels[order[i]]
-	}
-	outputs := t.criterion.width
-	if t.values != nil {
-		for i, row := range order {
-			copy(t.values[i*outputs:(i+1)*outputs], t.data.Targets[int(row)*outputs:])
-		}
-	}
-	return t.x[:rows*width], t.want(t.labels, t.values, 0, rows)
 }
 
 // slice returns rows of the data set as they lie there.

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"weft/gpu/host/simd"
 	"weft/gpu/train"
 	"weft/gpu/train/dataset"
 )
@@ -178,10 +177,11 @@ type layout struct {
 	net       *network[float32]
 	criterion criterion[float32]
 	optimizer optimizer
-	slots     [][]float32 // optimizer state, each as long as the parameters
-	best      []float32   // parameters, then buffers; nil without early stopping
-	order     []int32     // the epoch's rows; nil without shuffling
-	x         []float32   // a shuffled batch, as are labels and values
+	vector    *vectorKernels // what net and criterion compute with
+	slots     [][]float32    // optimizer state, each as long as the parameters
+	best      []float32      // parameters, then buffers; nil without early stopping
+	order     []int32        // the epoch's rows; nil without shuffling
+	x         []float32      // a shuffled batch, as are labels and values
 	labels    []int32
 	values    []float32
 }
@@ -196,19 +196,20 @@ func newLayout(a *arena, spec *train.Spec, model *train.Model, info *dataset.Inf
 	if spec.EarlyStopping != nil {
 		l.best = take[float32](a, model.ParamSize+model.BufferSize)
 	}
-	k := newVectorKernels(a, model)
+	l.vector = newVectorKernels(a, model)
+	batch := min(spec.BatchSize, max(info.TrainRows, info.ValRows, info.TestRows))
 	if spec.Shuffle {
 		l.order = take[int32](a, info.TrainRows)
-		l.x = take[float32](a, spec.BatchSize*size(model.Input))
+		l.x = take[float32](a, batch*size(model.Input))
 		if spec.Loss == train.CrossEntropy {
-			l.labels = take[int32](a, spec.BatchSize)
+			l.labels = take[int32](a, batch)
 		} else {
-			l.values = take[float32](a, spec.BatchSize*info.TargetWidth)
+			l.values = take[float32](a, batch*info.TargetWidth)
 		}
 	}
 	var err error
-	l.net, err = newNetwork(a, k, model, v, spec.BatchSize, spec.Seed, true)
-	l.criterion = criterion[float32]{k: k, loss: spec.Loss, width: size(model.Output)}
-	l.optimizer = optimizer{Optimizer: spec.Optimizer, k: simd.For(simd.Best()), clip: spec.ClipGradNorm}
+	l.net, err = newNetwork(a, l.vector, model, v, batch, spec.Seed, true)
+	l.criterion = criterion[float32]{k: l.vector, loss: spec.Loss, width: size(model.Output)}
+	l.optimizer = optimizer{Optimizer: spec.Optimizer, k: l.vector.Kernels, clip: spec.ClipGradNorm}
 	return l, err
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"weft/gpu/host/simd"
 	"weft/gpu/train"
 	"weft/gpu/train/dataset"
 )
@@ -98,6 +99,30 @@ func TestInterruptionsChangeNoBit(t *testing.T) {
 			rt.Fatalf("interrupted run differs (-whole +interrupted):\n%s", d)
 		}
 	})
+}
+
+// TestLevelsGiveTheSameBits: a job may go on on a machine with other vectors.
+func TestLevelsGiveTheSameBits(t *testing.T) {
+	for name, c := range map[string]Config{
+		"everything":  everythingJob(t),
+		"regularized": benchmarkJobs(t)["regularized/64"],
+	} {
+		if c.Spec.Steps > 0 {
+			c.Spec.Steps = 20
+		}
+		var want outcome
+		for i, level := range simd.Levels() {
+			tr := newTrainer(t, c)
+			tr.vector.Kernels = simd.For(level)
+			tr.optimizer.k = simd.For(level)
+			got := outcomeOf(tr, finish(t, tr).Epochs)
+			if i == 0 {
+				want = got
+			} else if d := cmp.Diff(want, got); d != "" {
+				t.Errorf("%s: %v and %v differ (-%[2]v +%[3]v):\n%[4]s", name, simd.Levels()[0], level, d)
+			}
+		}
+	}
 }
 
 func TestStateIsACopy(t *testing.T) {
@@ -367,6 +392,9 @@ func TestNewRefuses(t *testing.T) {
 			"check data: 63 numbers are not 16 rows of 4"},
 		{"short state", func(c *Config) { c.State = &train.State{} },
 			"restore state: it has 0 parameters, the job has 83"},
+		{"state beyond the end", func(c *Config) {
+			c.State = &train.State{Params: make([]float32, 83), Buffers: make([]float32, 16), Step: 4, EpochStep: 2}
+		}, "restore state: step 4, 2 of its epoch, is no place in a job of 4 steps, 2 an epoch"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cfg := job(t, spec, randomSet(train.CrossEntropy, []int{4}, 16, 0, 0, 3))

@@ -63,7 +63,8 @@ func (v *vectorKernels) multiply(y, a, b []float32) {
 
 func (v *vectorKernels) add(y, x []float32) { v.Add(y, x) }
 
-func (v *vectorKernels) sum(x []float32) float32 { return float32(v.Sum(x)) }
+func (v *vectorKernels) sum(x []float32) float64    { return v.Sum(x) }
+func (v *vectorKernels) dot(x, y []float32) float64 { return v.Dot(x, y) }
 
 func (v *vectorKernels) relu(y, x []float32)                     { v.ReLU(y, x) }
 func (v *vectorKernels) reluGrad(dx, dy, y []float32)            { v.ReLUGrad(dx, dy, y) }

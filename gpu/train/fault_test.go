@@ -207,7 +207,7 @@ var invalid = []struct {
 	{document: withModel(`[{"linear":0}]`), want: "/model/0/linear: out must be at least 1"},
 	{document: withModel(`[{"linear":16777217}]`), want: "/model/0/linear: out must be at most 16777216"},
 	{document: withModel(`[{"linear":"fast"}]`),
-		want: `/model/0/linear: expected a whole number, found the string "fast"`},
+		want: `/model/0/linear: expected a whole number or auto, found the string "fast"`},
 	{document: withModel(`[{"linear":{"out_features":3}}]`),
 		want: `/model/0/linear/out_features: unknown key "out_features" (did you mean "out"?)` + "\n" +
 			"/model/0/linear: out is missing (write {linear: 64})"},

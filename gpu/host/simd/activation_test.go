@@ -72,14 +72,14 @@ func sweep() []float32 {
 			x = append(x, v, -v)
 		}
 	}
-	for bits := uint32(0); bits < 1<<31; bits += 9973 {
+	for bits := uint32(0); bits < 1<<31; bits += 39989 {
 		add(bits)
 	}
-	for bits := math.Float32bits(0.01); bits < math.Float32bits(110); bits += 101 {
+	for bits := math.Float32bits(0.01); bits < math.Float32bits(110); bits += 997 {
 		add(bits)
 	}
 	for _, edge := range []float32{tanhSmall, tanhMax, normalMax, expMax, 88.722839, 87.33655, 103.97208, 1, 4} {
-		for bits := math.Float32bits(edge) - 500; bits < math.Float32bits(edge)+500; bits++ {
+		for bits := math.Float32bits(edge) - 300; bits < math.Float32bits(edge)+300; bits++ {
 			add(bits)
 		}
 	}

@@ -4,19 +4,7 @@
 
 package simd
 
-// addBiasAVX2 adds bias to each row of x.
-// x is rows×cols without gaps; rows is at least 1.
-//
-//go:noescape
-func addBiasAVX2(rows int, cols int, x *float32, bias *float32)
-
-// addBiasReLUAVX2 adds bias to each row of x and clears what is negative.
-// x is rows×cols without gaps; rows is at least 1.
-//
-//go:noescape
-func addBiasReLUAVX2(rows int, cols int, x *float32, bias *float32)
-
-// addColumnSumsAVX2 adds the rows of x to acc in order.
+// addColumnSumsAVX2 adds the rows of x to acc, one after the other.
 // x is rows×cols without gaps; rows is at least 1.
 //
 //go:noescape

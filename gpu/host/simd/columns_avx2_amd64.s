@@ -14,182 +14,6 @@ DATA masks<>+48(SB)/8, $0x0000000000000000
 DATA masks<>+56(SB)/8, $0x0000000000000000
 GLOBL masks<>(SB), RODATA|NOPTR, $64
 
-// func addBiasAVX2(rows int, cols int, x *float32, bias *float32)
-// Requires: AVX
-TEXT ·addBiasAVX2(SB), NOSPLIT, $0-32
-	MOVQ cols+8(FP), AX
-	MOVQ x+16(FP), CX
-	MOVQ bias+24(FP), DX
-	MOVQ AX, BX
-	SHLQ $0x02, BX
-
-four:
-	CMPQ    AX, $0x20
-	JLT     four_end
-	VMOVUPS (DX), Y0
-	VMOVUPS 32(DX), Y1
-	VMOVUPS 64(DX), Y2
-	VMOVUPS 96(DX), Y3
-	MOVQ    CX, SI
-	MOVQ    rows+0(FP), DI
-
-row_1:
-	VMOVUPS (SI), Y4
-	VADDPS  Y0, Y4, Y4
-	VMOVUPS Y4, (SI)
-	VMOVUPS 32(SI), Y4
-	VADDPS  Y1, Y4, Y4
-	VMOVUPS Y4, 32(SI)
-	VMOVUPS 64(SI), Y4
-	VADDPS  Y2, Y4, Y4
-	VMOVUPS Y4, 64(SI)
-	VMOVUPS 96(SI), Y4
-	VADDPS  Y3, Y4, Y4
-	VMOVUPS Y4, 96(SI)
-	ADDQ    BX, SI
-	DECQ    DI
-	JNZ     row_1
-	ADDQ    $0x00000080, CX
-	ADDQ    $0x00000080, DX
-	SUBQ    $0x20, AX
-	JMP     four
-
-four_end:
-one:
-	CMPQ    AX, $0x08
-	JLT     one_end
-	VMOVUPS (DX), Y0
-	MOVQ    CX, SI
-	MOVQ    rows+0(FP), DI
-
-row_2:
-	VMOVUPS (SI), Y1
-	VADDPS  Y0, Y1, Y1
-	VMOVUPS Y1, (SI)
-	ADDQ    BX, SI
-	DECQ    DI
-	JNZ     row_2
-	ADDQ    $0x00000020, CX
-	ADDQ    $0x00000020, DX
-	SUBQ    $0x08, AX
-	JMP     one
-
-one_end:
-	TESTQ      AX, AX
-	JZ         done
-	LEAQ       masks<>+32(SB), SI
-	NEGQ       AX
-	VMOVUPS    (SI)(AX*4), Y0
-	VMASKMOVPS (DX), Y0, Y1
-	MOVQ       CX, AX
-	MOVQ       rows+0(FP), CX
-
-row_3:
-	VMASKMOVPS (AX), Y0, Y2
-	VADDPS     Y1, Y2, Y2
-	VMASKMOVPS Y2, Y0, (AX)
-	ADDQ       BX, AX
-	DECQ       CX
-	JNZ        row_3
-
-done:
-	VZEROUPPER
-	RET
-
-// func addBiasReLUAVX2(rows int, cols int, x *float32, bias *float32)
-// Requires: AVX
-TEXT ·addBiasReLUAVX2(SB), NOSPLIT, $0-32
-	MOVQ cols+8(FP), AX
-	MOVQ x+16(FP), CX
-	MOVQ bias+24(FP), DX
-	MOVQ AX, BX
-	SHLQ $0x02, BX
-
-four:
-	CMPQ    AX, $0x20
-	JLT     four_end
-	VMOVUPS (DX), Y0
-	VMOVUPS 32(DX), Y1
-	VMOVUPS 64(DX), Y2
-	VMOVUPS 96(DX), Y3
-	MOVQ    CX, SI
-	MOVQ    rows+0(FP), DI
-
-row_4:
-	VMOVUPS (SI), Y4
-	VADDPS  Y0, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	VMAXPS  Y4, Y5, Y4
-	VMOVUPS Y4, (SI)
-	VMOVUPS 32(SI), Y4
-	VADDPS  Y1, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	VMAXPS  Y4, Y5, Y4
-	VMOVUPS Y4, 32(SI)
-	VMOVUPS 64(SI), Y4
-	VADDPS  Y2, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	VMAXPS  Y4, Y5, Y4
-	VMOVUPS Y4, 64(SI)
-	VMOVUPS 96(SI), Y4
-	VADDPS  Y3, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	VMAXPS  Y4, Y5, Y4
-	VMOVUPS Y4, 96(SI)
-	ADDQ    BX, SI
-	DECQ    DI
-	JNZ     row_4
-	ADDQ    $0x00000080, CX
-	ADDQ    $0x00000080, DX
-	SUBQ    $0x20, AX
-	JMP     four
-
-four_end:
-one:
-	CMPQ    AX, $0x08
-	JLT     one_end
-	VMOVUPS (DX), Y0
-	MOVQ    CX, SI
-	MOVQ    rows+0(FP), DI
-
-row_5:
-	VMOVUPS (SI), Y1
-	VADDPS  Y0, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VMAXPS  Y1, Y2, Y1
-	VMOVUPS Y1, (SI)
-	ADDQ    BX, SI
-	DECQ    DI
-	JNZ     row_5
-	ADDQ    $0x00000020, CX
-	ADDQ    $0x00000020, DX
-	SUBQ    $0x08, AX
-	JMP     one
-
-one_end:
-	TESTQ      AX, AX
-	JZ         done
-	LEAQ       masks<>+32(SB), SI
-	NEGQ       AX
-	VMOVUPS    (SI)(AX*4), Y0
-	VMASKMOVPS (DX), Y0, Y1
-	MOVQ       CX, AX
-	MOVQ       rows+0(FP), CX
-
-row_6:
-	VMASKMOVPS (AX), Y0, Y2
-	VADDPS     Y1, Y2, Y2
-	VXORPS     Y3, Y3, Y3
-	VMAXPS     Y2, Y3, Y2
-	VMASKMOVPS Y2, Y0, (AX)
-	ADDQ       BX, AX
-	DECQ       CX
-	JNZ        row_6
-
-done:
-	VZEROUPPER
-	RET
-
 // func addColumnSumsAVX2(rows int, cols int, x *float32, acc *float32)
 // Requires: AVX
 TEXT ·addColumnSumsAVX2(SB), NOSPLIT, $0-32
@@ -209,7 +33,7 @@ four:
 	MOVQ    CX, SI
 	MOVQ    rows+0(FP), DI
 
-row_7:
+four_row:
 	VMOVUPS (SI), Y4
 	VADDPS  Y4, Y0, Y0
 	VMOVUPS 32(SI), Y4
@@ -220,7 +44,7 @@ row_7:
 	VADDPS  Y4, Y3, Y3
 	ADDQ    BX, SI
 	DECQ    DI
-	JNZ     row_7
+	JNZ     four_row
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	VMOVUPS Y2, 64(DX)
@@ -238,12 +62,12 @@ one:
 	MOVQ    CX, SI
 	MOVQ    rows+0(FP), DI
 
-row_8:
+one_row:
 	VMOVUPS (SI), Y1
 	VADDPS  Y1, Y0, Y0
 	ADDQ    BX, SI
 	DECQ    DI
-	JNZ     row_8
+	JNZ     one_row
 	VMOVUPS Y0, (DX)
 	ADDQ    $0x00000020, CX
 	ADDQ    $0x00000020, DX
@@ -260,12 +84,12 @@ one_end:
 	MOVQ       CX, AX
 	MOVQ       rows+0(FP), CX
 
-row_9:
+tail_row:
 	VMASKMOVPS (AX), Y0, Y2
 	VADDPS     Y2, Y1, Y1
 	ADDQ       BX, AX
 	DECQ       CX
-	JNZ        row_9
+	JNZ        tail_row
 	VMASKMOVPS Y1, Y0, (DX)
 
 done:

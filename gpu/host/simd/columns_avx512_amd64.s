@@ -4,182 +4,6 @@
 
 #include "textflag.h"
 
-// func addBiasAVX512(rows int, cols int, x *float32, bias *float32)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·addBiasAVX512(SB), NOSPLIT, $0-32
-	MOVQ cols+8(FP), AX
-	MOVQ x+16(FP), CX
-	MOVQ bias+24(FP), DX
-	MOVQ AX, BX
-	SHLQ $0x02, BX
-
-four:
-	CMPQ    AX, $0x40
-	JLT     four_end
-	VMOVUPS (DX), Z0
-	VMOVUPS 64(DX), Z1
-	VMOVUPS 128(DX), Z2
-	VMOVUPS 192(DX), Z3
-	MOVQ    CX, SI
-	MOVQ    rows+0(FP), DI
-
-row_1:
-	VMOVUPS (SI), Z4
-	VADDPS  Z0, Z4, Z4
-	VMOVUPS Z4, (SI)
-	VMOVUPS 64(SI), Z4
-	VADDPS  Z1, Z4, Z4
-	VMOVUPS Z4, 64(SI)
-	VMOVUPS 128(SI), Z4
-	VADDPS  Z2, Z4, Z4
-	VMOVUPS Z4, 128(SI)
-	VMOVUPS 192(SI), Z4
-	VADDPS  Z3, Z4, Z4
-	VMOVUPS Z4, 192(SI)
-	ADDQ    BX, SI
-	DECQ    DI
-	JNZ     row_1
-	ADDQ    $0x00000100, CX
-	ADDQ    $0x00000100, DX
-	SUBQ    $0x40, AX
-	JMP     four
-
-four_end:
-one:
-	CMPQ    AX, $0x10
-	JLT     one_end
-	VMOVUPS (DX), Z0
-	MOVQ    CX, SI
-	MOVQ    rows+0(FP), DI
-
-row_2:
-	VMOVUPS (SI), Z1
-	VADDPS  Z0, Z1, Z1
-	VMOVUPS Z1, (SI)
-	ADDQ    BX, SI
-	DECQ    DI
-	JNZ     row_2
-	ADDQ    $0x00000040, CX
-	ADDQ    $0x00000040, DX
-	SUBQ    $0x10, AX
-	JMP     one
-
-one_end:
-	TESTQ     AX, AX
-	JZ        done
-	MOVL      $0x0000ffff, SI
-	BZHIL     AX, SI, SI
-	KMOVW     SI, K1
-	VMOVUPS.Z (DX), K1, Z0
-	MOVQ      CX, AX
-	MOVQ      rows+0(FP), CX
-
-row_3:
-	VMOVUPS.Z (AX), K1, Z1
-	VADDPS    Z0, Z1, Z1
-	VMOVUPS   Z1, K1, (AX)
-	ADDQ      BX, AX
-	DECQ      CX
-	JNZ       row_3
-
-done:
-	VZEROUPPER
-	RET
-
-// func addBiasReLUAVX512(rows int, cols int, x *float32, bias *float32)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·addBiasReLUAVX512(SB), NOSPLIT, $0-32
-	MOVQ cols+8(FP), AX
-	MOVQ x+16(FP), CX
-	MOVQ bias+24(FP), DX
-	MOVQ AX, BX
-	SHLQ $0x02, BX
-
-four:
-	CMPQ    AX, $0x40
-	JLT     four_end
-	VMOVUPS (DX), Z0
-	VMOVUPS 64(DX), Z1
-	VMOVUPS 128(DX), Z2
-	VMOVUPS 192(DX), Z3
-	MOVQ    CX, SI
-	MOVQ    rows+0(FP), DI
-
-row_4:
-	VMOVUPS (SI), Z4
-	VADDPS  Z0, Z4, Z4
-	VXORPS  Z5, Z5, Z5
-	VMAXPS  Z4, Z5, Z4
-	VMOVUPS Z4, (SI)
-	VMOVUPS 64(SI), Z4
-	VADDPS  Z1, Z4, Z4
-	VXORPS  Z5, Z5, Z5
-	VMAXPS  Z4, Z5, Z4
-	VMOVUPS Z4, 64(SI)
-	VMOVUPS 128(SI), Z4
-	VADDPS  Z2, Z4, Z4
-	VXORPS  Z5, Z5, Z5
-	VMAXPS  Z4, Z5, Z4
-	VMOVUPS Z4, 128(SI)
-	VMOVUPS 192(SI), Z4
-	VADDPS  Z3, Z4, Z4
-	VXORPS  Z5, Z5, Z5
-	VMAXPS  Z4, Z5, Z4
-	VMOVUPS Z4, 192(SI)
-	ADDQ    BX, SI
-	DECQ    DI
-	JNZ     row_4
-	ADDQ    $0x00000100, CX
-	ADDQ    $0x00000100, DX
-	SUBQ    $0x40, AX
-	JMP     four
-
-four_end:
-one:
-	CMPQ    AX, $0x10
-	JLT     one_end
-	VMOVUPS (DX), Z0
-	MOVQ    CX, SI
-	MOVQ    rows+0(FP), DI
-
-row_5:
-	VMOVUPS (SI), Z1
-	VADDPS  Z0, Z1, Z1
-	VXORPS  Z2, Z2, Z2
-	VMAXPS  Z1, Z2, Z1
-	VMOVUPS Z1, (SI)
-	ADDQ    BX, SI
-	DECQ    DI
-	JNZ     row_5
-	ADDQ    $0x00000040, CX
-	ADDQ    $0x00000040, DX
-	SUBQ    $0x10, AX
-	JMP     one
-
-one_end:
-	TESTQ     AX, AX
-	JZ        done
-	MOVL      $0x0000ffff, SI
-	BZHIL     AX, SI, SI
-	KMOVW     SI, K1
-	VMOVUPS.Z (DX), K1, Z0
-	MOVQ      CX, AX
-	MOVQ      rows+0(FP), CX
-
-row_6:
-	VMOVUPS.Z (AX), K1, Z1
-	VADDPS    Z0, Z1, Z1
-	VXORPS    Z2, Z2, Z2
-	VMAXPS    Z1, Z2, Z1
-	VMOVUPS   Z1, K1, (AX)
-	ADDQ      BX, AX
-	DECQ      CX
-	JNZ       row_6
-
-done:
-	VZEROUPPER
-	RET
-
 // func addColumnSumsAVX512(rows int, cols int, x *float32, acc *float32)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·addColumnSumsAVX512(SB), NOSPLIT, $0-32
@@ -199,7 +23,7 @@ four:
 	MOVQ    CX, SI
 	MOVQ    rows+0(FP), DI
 
-row_7:
+four_row:
 	VMOVUPS (SI), Z4
 	VADDPS  Z4, Z0, Z0
 	VMOVUPS 64(SI), Z4
@@ -210,7 +34,7 @@ row_7:
 	VADDPS  Z4, Z3, Z3
 	ADDQ    BX, SI
 	DECQ    DI
-	JNZ     row_7
+	JNZ     four_row
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	VMOVUPS Z2, 128(DX)
@@ -228,12 +52,12 @@ one:
 	MOVQ    CX, SI
 	MOVQ    rows+0(FP), DI
 
-row_8:
+one_row:
 	VMOVUPS (SI), Z1
 	VADDPS  Z1, Z0, Z0
 	ADDQ    BX, SI
 	DECQ    DI
-	JNZ     row_8
+	JNZ     one_row
 	VMOVUPS Z0, (DX)
 	ADDQ    $0x00000040, CX
 	ADDQ    $0x00000040, DX
@@ -250,12 +74,12 @@ one_end:
 	MOVQ      CX, AX
 	MOVQ      rows+0(FP), CX
 
-row_9:
+tail_row:
 	VMOVUPS.Z (AX), K1, Z1
 	VADDPS    Z1, Z0, Z0
 	ADDQ      BX, AX
 	DECQ      CX
-	JNZ       row_9
+	JNZ       tail_row
 	VMOVUPS   Z0, K1, (DX)
 
 done:

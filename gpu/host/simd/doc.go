@@ -21,10 +21,12 @@
 // # Memory
 //
 // Matrices are row-major with an explicit leading dimension (the distance
-// between rows, in elements). No kernel allocates, and none reads or writes
-// beyond the elements its arguments describe. Lengths are checked in Go, before
-// any assembly is reached; a wrong one panics with the argument's name, since it
-// is a mistake in the caller and not in the user's data.
+// between rows, in elements). Arguments do not overlap unless a kernel says that
+// they may. No kernel allocates, and none reads or writes beyond the elements its
+// arguments describe. Lengths are checked in Go, before any assembly is reached; a
+// wrong one panics with the argument's name, since it is a mistake in the caller
+// and not in the user's data. Assembly is not preempted: split vectors of many
+// millions of elements where that matters.
 //
 // # Where to start reading
 //

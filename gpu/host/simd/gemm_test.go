@@ -1,6 +1,8 @@
 package simd
 
 import (
+	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -234,8 +236,8 @@ func TestGemmChecksItsArguments(t *testing.T) {
 			func() { k.GemmNT(false, 3, -1, 4, y, 4, y, 4, y, 4, nil) }},
 		{"simd: GemmNT: scratch has 12 elements, needs 128",
 			func() { k.GemmNT(false, 3, 3, 4, y, 4, y, 4, y, 3, y) }},
-		{"simd: GemmNN: a has 12 elements, too few for 4611686018427387904×4 with leading dimension 4",
-			func() { k.GemmNN(false, 1<<62, 3, 4, y, 4, y, 3, y, 3) }},
+		{fmt.Sprintf("simd: GemmNN: a has 12 elements, too few for %d×4 with leading dimension 4", math.MaxInt),
+			func() { k.GemmNN(false, math.MaxInt, 3, 4, y, 4, y, 3, y, 3) }},
 	}
 	for _, test := range tests {
 		mustPanic(t, test.want, test.call)

@@ -10,7 +10,7 @@ func detect() Level {
 	switch {
 	case !x.HasAVX2 || !x.HasFMA:
 		return Portable
-	case x.HasAVX512F && x.HasAVX512VL && x.HasAVX512BW && x.HasAVX512DQ:
+	case x.HasAVX512F && x.HasAVX512VL && x.HasAVX512BW && x.HasAVX512DQ && x.HasBMI2:
 		return AVX512
 	default:
 		return AVX2

@@ -41,38 +41,50 @@ func polynomial(x float32, c []float32) float32 {
 	return y
 }
 
-// exp returns e^(x + correction), for a correction that is tiny against x.
+// expParts returns e^(x + correction), for a correction that is tiny against x,
+// as y·2ⁿ with y near 1 and n in the low bits of t. Adding magic, 3·2²² and
+// possibly some integer, leaves that integer plus the rounded n in those bits.
+func expParts(x, correction, magic float32) (y float32, t uint32) {
+	sum := fma32(x, log2E, magic)
+	n := sum - magic
+	r := fma32(n, -ln2Hi, x)
+	r = fma32(n, -ln2Lo, r) + float32(correction)
+	return fma32(polynomial(r, expCoeffs[:]), r*r, r) + 1, math.Float32bits(sum)
+}
+
+// exp returns e^(x + correction).
 //
-// x is n·ln 2 + r with n an integer, e^x = 2ⁿ·e^r. The power of two is applied as
-// two factors, since 2ⁿ alone may be beyond float32's range where the result is
-// not, and so that a subnormal result is rounded once.
+// The power of two is applied as two factors: 2ⁿ alone may be beyond float32's
+// range where the result is not, and a subnormal result is rounded once. The two
+// biased exponents add up to n + 254, which is why the magic number has 254 more.
 func exp(x, correction float32) float32 {
 	x = least(x, expMax)
 	if expMin > x {
 		x = expMin
 	}
-	t := fma32(x, log2E, roundMagic)
-	n := t - roundMagic
-	r := fma32(n, -ln2Hi, x)
-	r = fma32(n, -ln2Lo, r) + float32(correction)
-	y := fma32(polynomial(r, expCoeffs[:]), r*r, r) + 1
-	power := int32(math.Float32bits(t)) - int32(math.Float32bits(roundMagic))
+	y, t := expParts(x, correction, roundMagic+254)
+	power := int32(t - math.Float32bits(roundMagic))
 	half := power >> 1
-	return y * powerOf2(half) * powerOf2(power-half)
+	return y * math.Float32frombits(uint32(half)<<23) * math.Float32frombits(uint32(power-half)<<23)
 }
 
-func powerOf2(n int32) float32 { return math.Float32frombits(uint32(n+127) << 23) }
+// expNormal returns e^x where neither that nor 2ⁿ leaves the normal range: the
+// power of two is added to the exponent. x is not NaN.
+func expNormal(x float32) float32 {
+	y, t := expParts(x, 0, roundMagic)
+	return math.Float32frombits(math.Float32bits(y) + t<<23)
+}
 
 // tanh returns tanh(x): an odd polynomial near zero, else 1 - 2/(e^2|x| + 1).
 func tanh(x float32) float32 {
 	size := abs(x)
 	var y float32
-	if size < tanhSmall {
+	if !(size >= tanhSmall) { // NaN is a case for the polynomial
 		z := x * x
 		y = fma32(polynomial(z, tanhCoeffs[:]), z*size, size)
 	} else {
 		large := least(size, tanhMax)
-		y = 1 - 2/(exp(large+large, 0)+1)
+		y = 1 - 2/(expNormal(large+large)+1)
 	}
 	return math.Float32frombits(math.Float32bits(y) | math.Float32bits(x)&(1<<31))
 }

@@ -5,7 +5,9 @@ import "math"
 // The steps below carry an optimizer's hyper-parameters for one update, reduced
 // from float64 to float32 where torch.optim's single-tensor path does it. The
 // formulas follow that path's operations one by one; fma is a product and a sum
-// rounded once (torch's add with alpha), all else is rounded each time.
+// rounded once, as torch's add with alpha and its addcmul do on processors with
+// AVX2, and all else is rounded each time. A weight decay of 0 adds 0·p, which
+// changes nothing while parameters are finite.
 // GradScale multiplies every gradient first, so that clipping needs no pass of
 // its own; the constructors set it to 1, which changes nothing.
 
@@ -114,7 +116,7 @@ func NewAdamW(lr, beta1, beta2, eps, weightDecay float64, step int64) AdamStep {
 //	p = p·decay
 //	g = fma(wd, p, grad·scale)
 //	m = lerp(m, g, 1-β₁)              fma(w, g-m, m) for w < ½, else fma(w-1, g-m, g)
-//	v = v·β₂ + ((1-β₂)·g)·g
+//	v = fma((1-β₂)·g, g, v·β₂)
 //	p = p + (-step size·m) / (√v/√bc2 + eps)
 func (kr Kernels) Adam(s AdamStep, param, grad, m, v []float32) {
 	checkLen("Adam", "grad", grad, len(param))
@@ -158,9 +160,9 @@ func NewRMSprop(lr, alpha, eps, momentum, weightDecay float64, centered bool) RM
 // when centered the mean gradient avg. What is not used may be nil.
 //
 //	g = fma(wd, p, grad·scale)
-//	v = v·α + ((1-α)·g)·g
+//	v = fma((1-α)·g, g, v·α)
 //	a = lerp(a, g, 1-α)               when centered
-//	d = √v + eps                      √(v - a·a) + eps when centered
+//	d = √v + eps                      √fma(-a, a, v) + eps when centered
 //	b = b·momentum + g/d ; p = fma(-lr, b, p)     with momentum, else
 //	p = p + (-lr·g)/d
 func (kr Kernels) RMSprop(s RMSpropStep, param, grad, v, buf, avg []float32) {

@@ -331,8 +331,7 @@ unrolled:
 	VMULPS       Y4, Y2, Y2
 	VBROADCASTSS oneMinusB2+64(FP), Y4
 	VMULPS       Y4, Y1, Y4
-	VMULPS       Y1, Y4, Y4
-	VADDPS       Y4, Y2, Y2
+	VFMADD231PS  Y1, Y4, Y2
 	VMOVUPS      Y2, (DI)(AX*4)
 	VSQRTPS      Y2, Y2
 	VBROADCASTSS sqrtBC2+68(FP), Y1
@@ -366,8 +365,7 @@ unrolled:
 	VMULPS       Y4, Y2, Y2
 	VBROADCASTSS oneMinusB2+64(FP), Y4
 	VMULPS       Y4, Y1, Y4
-	VMULPS       Y1, Y4, Y4
-	VADDPS       Y4, Y2, Y2
+	VFMADD231PS  Y1, Y4, Y2
 	VMOVUPS      Y2, 32(DI)(AX*4)
 	VSQRTPS      Y2, Y2
 	VBROADCASTSS sqrtBC2+68(FP), Y1
@@ -409,8 +407,7 @@ single:
 	VMULPS       Y4, Y2, Y2
 	VBROADCASTSS oneMinusB2+64(FP), Y4
 	VMULPS       Y4, Y1, Y4
-	VMULPS       Y1, Y4, Y4
-	VADDPS       Y4, Y2, Y2
+	VFMADD231PS  Y1, Y4, Y2
 	VMOVUPS      Y2, (DI)(AX*4)
 	VSQRTPS      Y2, Y2
 	VBROADCASTSS sqrtBC2+68(FP), Y1
@@ -454,8 +451,7 @@ single_end:
 	VMULPS       Y5, Y3, Y3
 	VBROADCASTSS oneMinusB2+64(FP), Y5
 	VMULPS       Y5, Y2, Y5
-	VMULPS       Y2, Y5, Y5
-	VADDPS       Y5, Y3, Y3
+	VFMADD231PS  Y2, Y5, Y3
 	VMASKMOVPS   Y3, Y0, (DI)(AX*4)
 	VSQRTPS      Y3, Y3
 	VBROADCASTSS sqrtBC2+68(FP), Y2
@@ -501,8 +497,7 @@ unrolled:
 	VMULPS       Y3, Y2, Y2
 	VBROADCASTSS oneMinusAlpha+44(FP), Y3
 	VMULPS       Y3, Y1, Y3
-	VMULPS       Y1, Y3, Y3
-	VADDPS       Y3, Y2, Y2
+	VFMADD231PS  Y1, Y3, Y2
 	VMOVUPS      Y2, (SI)(AX*4)
 	VSQRTPS      Y2, Y2
 	VBROADCASTSS eps+48(FP), Y3
@@ -523,8 +518,7 @@ unrolled:
 	VMULPS       Y3, Y2, Y2
 	VBROADCASTSS oneMinusAlpha+44(FP), Y3
 	VMULPS       Y3, Y1, Y3
-	VMULPS       Y1, Y3, Y3
-	VADDPS       Y3, Y2, Y2
+	VFMADD231PS  Y1, Y3, Y2
 	VMOVUPS      Y2, 32(SI)(AX*4)
 	VSQRTPS      Y2, Y2
 	VBROADCASTSS eps+48(FP), Y3
@@ -553,8 +547,7 @@ single:
 	VMULPS       Y3, Y2, Y2
 	VBROADCASTSS oneMinusAlpha+44(FP), Y3
 	VMULPS       Y3, Y1, Y3
-	VMULPS       Y1, Y3, Y3
-	VADDPS       Y3, Y2, Y2
+	VFMADD231PS  Y1, Y3, Y2
 	VMOVUPS      Y2, (SI)(AX*4)
 	VSQRTPS      Y2, Y2
 	VBROADCASTSS eps+48(FP), Y3
@@ -585,8 +578,7 @@ single_end:
 	VMULPS       Y4, Y3, Y3
 	VBROADCASTSS oneMinusAlpha+44(FP), Y4
 	VMULPS       Y4, Y2, Y4
-	VMULPS       Y2, Y4, Y4
-	VADDPS       Y4, Y3, Y3
+	VFMADD231PS  Y2, Y4, Y3
 	VMASKMOVPS   Y3, Y0, (SI)(AX*4)
 	VSQRTPS      Y3, Y3
 	VBROADCASTSS eps+48(FP), Y4
@@ -625,8 +617,7 @@ unrolled:
 	VMULPS       Y3, Y2, Y2
 	VBROADCASTSS oneMinusAlpha+52(FP), Y3
 	VMULPS       Y3, Y1, Y3
-	VMULPS       Y1, Y3, Y3
-	VADDPS       Y3, Y2, Y2
+	VFMADD231PS  Y1, Y3, Y2
 	VMOVUPS      Y2, (SI)(AX*4)
 	VSQRTPS      Y2, Y2
 	VBROADCASTSS eps+56(FP), Y3
@@ -651,8 +642,7 @@ unrolled:
 	VMULPS       Y3, Y2, Y2
 	VBROADCASTSS oneMinusAlpha+52(FP), Y3
 	VMULPS       Y3, Y1, Y3
-	VMULPS       Y1, Y3, Y3
-	VADDPS       Y3, Y2, Y2
+	VFMADD231PS  Y1, Y3, Y2
 	VMOVUPS      Y2, 32(SI)(AX*4)
 	VSQRTPS      Y2, Y2
 	VBROADCASTSS eps+56(FP), Y3
@@ -685,8 +675,7 @@ single:
 	VMULPS       Y3, Y2, Y2
 	VBROADCASTSS oneMinusAlpha+52(FP), Y3
 	VMULPS       Y3, Y1, Y3
-	VMULPS       Y1, Y3, Y3
-	VADDPS       Y3, Y2, Y2
+	VFMADD231PS  Y1, Y3, Y2
 	VMOVUPS      Y2, (SI)(AX*4)
 	VSQRTPS      Y2, Y2
 	VBROADCASTSS eps+56(FP), Y3
@@ -721,8 +710,7 @@ single_end:
 	VMULPS       Y4, Y3, Y3
 	VBROADCASTSS oneMinusAlpha+52(FP), Y4
 	VMULPS       Y4, Y2, Y4
-	VMULPS       Y2, Y4, Y4
-	VADDPS       Y4, Y3, Y3
+	VFMADD231PS  Y2, Y4, Y3
 	VMASKMOVPS   Y3, Y0, (SI)(AX*4)
 	VSQRTPS      Y3, Y3
 	VBROADCASTSS eps+56(FP), Y4
@@ -765,8 +753,7 @@ unrolled:
 	VMULPS       Y3, Y2, Y2
 	VBROADCASTSS oneMinusAlpha+52(FP), Y3
 	VMULPS       Y3, Y1, Y3
-	VMULPS       Y1, Y3, Y3
-	VADDPS       Y3, Y2, Y2
+	VFMADD231PS  Y1, Y3, Y2
 	VMOVUPS      Y2, (SI)(AX*4)
 	VMOVUPS      (DI)(AX*4), Y3
 	VMOVUPS      x3f000000<>+0(SB), Y4
@@ -777,8 +764,7 @@ unrolled:
 	VBROADCASTSS coeff+68(FP), Y5
 	VFMADD231PS  Y5, Y3, Y4
 	VMOVUPS      Y4, (DI)(AX*4)
-	VMULPS       Y4, Y4, Y4
-	VSUBPS       Y4, Y2, Y2
+	VFNMADD231PS Y4, Y4, Y2
 	VSQRTPS      Y2, Y2
 	VBROADCASTSS eps+56(FP), Y3
 	VADDPS       Y3, Y2, Y2
@@ -798,8 +784,7 @@ unrolled:
 	VMULPS       Y3, Y2, Y2
 	VBROADCASTSS oneMinusAlpha+52(FP), Y3
 	VMULPS       Y3, Y1, Y3
-	VMULPS       Y1, Y3, Y3
-	VADDPS       Y3, Y2, Y2
+	VFMADD231PS  Y1, Y3, Y2
 	VMOVUPS      Y2, 32(SI)(AX*4)
 	VMOVUPS      32(DI)(AX*4), Y3
 	VMOVUPS      x3f000000<>+0(SB), Y4
@@ -810,8 +795,7 @@ unrolled:
 	VBROADCASTSS coeff+68(FP), Y5
 	VFMADD231PS  Y5, Y3, Y4
 	VMOVUPS      Y4, 32(DI)(AX*4)
-	VMULPS       Y4, Y4, Y4
-	VSUBPS       Y4, Y2, Y2
+	VFNMADD231PS Y4, Y4, Y2
 	VSQRTPS      Y2, Y2
 	VBROADCASTSS eps+56(FP), Y3
 	VADDPS       Y3, Y2, Y2
@@ -839,8 +823,7 @@ single:
 	VMULPS       Y3, Y2, Y2
 	VBROADCASTSS oneMinusAlpha+52(FP), Y3
 	VMULPS       Y3, Y1, Y3
-	VMULPS       Y1, Y3, Y3
-	VADDPS       Y3, Y2, Y2
+	VFMADD231PS  Y1, Y3, Y2
 	VMOVUPS      Y2, (SI)(AX*4)
 	VMOVUPS      (DI)(AX*4), Y3
 	VMOVUPS      x3f000000<>+0(SB), Y4
@@ -851,8 +834,7 @@ single:
 	VBROADCASTSS coeff+68(FP), Y5
 	VFMADD231PS  Y5, Y3, Y4
 	VMOVUPS      Y4, (DI)(AX*4)
-	VMULPS       Y4, Y4, Y4
-	VSUBPS       Y4, Y2, Y2
+	VFNMADD231PS Y4, Y4, Y2
 	VSQRTPS      Y2, Y2
 	VBROADCASTSS eps+56(FP), Y3
 	VADDPS       Y3, Y2, Y2
@@ -882,8 +864,7 @@ single_end:
 	VMULPS       Y4, Y3, Y3
 	VBROADCASTSS oneMinusAlpha+52(FP), Y4
 	VMULPS       Y4, Y2, Y4
-	VMULPS       Y2, Y4, Y4
-	VADDPS       Y4, Y3, Y3
+	VFMADD231PS  Y2, Y4, Y3
 	VMASKMOVPS   Y3, Y0, (SI)(AX*4)
 	VMASKMOVPS   (DI)(AX*4), Y0, Y4
 	VMOVUPS      x3f000000<>+0(SB), Y5
@@ -894,8 +875,7 @@ single_end:
 	VBROADCASTSS coeff+68(FP), Y6
 	VFMADD231PS  Y6, Y4, Y5
 	VMASKMOVPS   Y5, Y0, (DI)(AX*4)
-	VMULPS       Y5, Y5, Y5
-	VSUBPS       Y5, Y3, Y3
+	VFNMADD231PS Y5, Y5, Y3
 	VSQRTPS      Y3, Y3
 	VBROADCASTSS eps+56(FP), Y4
 	VADDPS       Y4, Y3, Y3
@@ -934,8 +914,7 @@ unrolled:
 	VMULPS       Y3, Y2, Y2
 	VBROADCASTSS oneMinusAlpha+60(FP), Y3
 	VMULPS       Y3, Y1, Y3
-	VMULPS       Y1, Y3, Y3
-	VADDPS       Y3, Y2, Y2
+	VFMADD231PS  Y1, Y3, Y2
 	VMOVUPS      Y2, (SI)(AX*4)
 	VMOVUPS      (R8)(AX*4), Y3
 	VMOVUPS      x3f000000<>+0(SB), Y4
@@ -946,8 +925,7 @@ unrolled:
 	VBROADCASTSS coeff+80(FP), Y5
 	VFMADD231PS  Y5, Y3, Y4
 	VMOVUPS      Y4, (R8)(AX*4)
-	VMULPS       Y4, Y4, Y4
-	VSUBPS       Y4, Y2, Y2
+	VFNMADD231PS Y4, Y4, Y2
 	VSQRTPS      Y2, Y2
 	VBROADCASTSS eps+64(FP), Y3
 	VADDPS       Y3, Y2, Y2
@@ -971,8 +949,7 @@ unrolled:
 	VMULPS       Y3, Y2, Y2
 	VBROADCASTSS oneMinusAlpha+60(FP), Y3
 	VMULPS       Y3, Y1, Y3
-	VMULPS       Y1, Y3, Y3
-	VADDPS       Y3, Y2, Y2
+	VFMADD231PS  Y1, Y3, Y2
 	VMOVUPS      Y2, 32(SI)(AX*4)
 	VMOVUPS      32(R8)(AX*4), Y3
 	VMOVUPS      x3f000000<>+0(SB), Y4
@@ -983,8 +960,7 @@ unrolled:
 	VBROADCASTSS coeff+80(FP), Y5
 	VFMADD231PS  Y5, Y3, Y4
 	VMOVUPS      Y4, 32(R8)(AX*4)
-	VMULPS       Y4, Y4, Y4
-	VSUBPS       Y4, Y2, Y2
+	VFNMADD231PS Y4, Y4, Y2
 	VSQRTPS      Y2, Y2
 	VBROADCASTSS eps+64(FP), Y3
 	VADDPS       Y3, Y2, Y2
@@ -1016,8 +992,7 @@ single:
 	VMULPS       Y3, Y2, Y2
 	VBROADCASTSS oneMinusAlpha+60(FP), Y3
 	VMULPS       Y3, Y1, Y3
-	VMULPS       Y1, Y3, Y3
-	VADDPS       Y3, Y2, Y2
+	VFMADD231PS  Y1, Y3, Y2
 	VMOVUPS      Y2, (SI)(AX*4)
 	VMOVUPS      (R8)(AX*4), Y3
 	VMOVUPS      x3f000000<>+0(SB), Y4
@@ -1028,8 +1003,7 @@ single:
 	VBROADCASTSS coeff+80(FP), Y5
 	VFMADD231PS  Y5, Y3, Y4
 	VMOVUPS      Y4, (R8)(AX*4)
-	VMULPS       Y4, Y4, Y4
-	VSUBPS       Y4, Y2, Y2
+	VFNMADD231PS Y4, Y4, Y2
 	VSQRTPS      Y2, Y2
 	VBROADCASTSS eps+64(FP), Y3
 	VADDPS       Y3, Y2, Y2
@@ -1063,8 +1037,7 @@ single_end:
 	VMULPS       Y4, Y3, Y3
 	VBROADCASTSS oneMinusAlpha+60(FP), Y4
 	VMULPS       Y4, Y2, Y4
-	VMULPS       Y2, Y4, Y4
-	VADDPS       Y4, Y3, Y3
+	VFMADD231PS  Y2, Y4, Y3
 	VMASKMOVPS   Y3, Y0, (SI)(AX*4)
 	VMASKMOVPS   (R8)(AX*4), Y0, Y4
 	VMOVUPS      x3f000000<>+0(SB), Y5
@@ -1075,8 +1048,7 @@ single_end:
 	VBROADCASTSS coeff+80(FP), Y6
 	VFMADD231PS  Y6, Y4, Y5
 	VMASKMOVPS   Y5, Y0, (R8)(AX*4)
-	VMULPS       Y5, Y5, Y5
-	VSUBPS       Y5, Y3, Y3
+	VFNMADD231PS Y5, Y5, Y3
 	VSQRTPS      Y3, Y3
 	VBROADCASTSS eps+64(FP), Y4
 	VADDPS       Y4, Y3, Y3

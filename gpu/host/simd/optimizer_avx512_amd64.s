@@ -289,86 +289,85 @@ done:
 // func adamAVX512(n int, param *float32, grad *float32, m *float32, v *float32, scale float32, decay float32, shrink float32, weight float32, coeff float32, beta2 float32, oneMinusB2 float32, sqrtBC2 float32, eps float32, minusStep float32)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·adamAVX512(SB), NOSPLIT, $0-80
-	MOVQ n+0(FP), CX
-	MOVQ param+8(FP), DX
-	MOVQ grad+16(FP), BX
-	MOVQ m+24(FP), SI
-	MOVQ v+32(FP), DI
-	XORL AX, AX
+	VMOVUPS x3f000000<>+0(SB), Z0
+	MOVQ    n+0(FP), CX
+	MOVQ    param+8(FP), DX
+	MOVQ    grad+16(FP), BX
+	MOVQ    m+24(FP), SI
+	MOVQ    v+32(FP), DI
+	XORL    AX, AX
 
 unrolled:
 	CMPQ         CX, $0x20
 	JLT          unrolled_end
-	VMOVUPS      (DX)(AX*4), Z0
-	VBROADCASTSS shrink+48(FP), Z1
-	VMULPS       Z1, Z0, Z0
-	VMOVUPS      (BX)(AX*4), Z1
-	VBROADCASTSS scale+40(FP), Z6
-	VMULPS       Z6, Z1, Z1
-	VBROADCASTSS decay+44(FP), Z6
-	VFMADD231PS  Z6, Z0, Z1
-	VMOVUPS      (SI)(AX*4), Z6
-	VMOVUPS      x3f000000<>+0(SB), Z7
-	VBROADCASTSS weight+52(FP), Z8
-	VCMPPS       $0x11, Z7, Z8, K1
-	VBLENDMPS    Z6, Z1, K1, Z2
-	VSUBPS       Z6, Z1, Z6
-	VBROADCASTSS coeff+56(FP), Z7
-	VFMADD231PS  Z7, Z6, Z2
-	VMOVUPS      Z2, (SI)(AX*4)
-	VMOVUPS      (DI)(AX*4), Z6
-	VBROADCASTSS beta2+60(FP), Z7
-	VMULPS       Z7, Z6, Z6
-	VBROADCASTSS oneMinusB2+64(FP), Z7
-	VMULPS       Z7, Z1, Z7
-	VMULPS       Z1, Z7, Z7
-	VADDPS       Z7, Z6, Z6
-	VMOVUPS      Z6, (DI)(AX*4)
-	VSQRTPS      Z6, Z6
-	VBROADCASTSS sqrtBC2+68(FP), Z1
-	VDIVPS       Z1, Z6, Z6
-	VBROADCASTSS eps+72(FP), Z1
-	VADDPS       Z1, Z6, Z6
-	VBROADCASTSS minusStep+76(FP), Z1
-	VMULPS       Z1, Z2, Z1
-	VDIVPS       Z6, Z1, Z1
-	VADDPS       Z1, Z0, Z0
-	VMOVUPS      Z0, (DX)(AX*4)
-	VMOVUPS      64(DX)(AX*4), Z0
-	VBROADCASTSS shrink+48(FP), Z1
-	VMULPS       Z1, Z0, Z0
-	VMOVUPS      64(BX)(AX*4), Z1
-	VBROADCASTSS scale+40(FP), Z6
-	VMULPS       Z6, Z1, Z1
-	VBROADCASTSS decay+44(FP), Z6
-	VFMADD231PS  Z6, Z0, Z1
-	VMOVUPS      64(SI)(AX*4), Z6
-	VMOVUPS      x3f000000<>+0(SB), Z7
-	VBROADCASTSS weight+52(FP), Z8
-	VCMPPS       $0x11, Z7, Z8, K1
-	VBLENDMPS    Z6, Z1, K1, Z3
-	VSUBPS       Z6, Z1, Z6
-	VBROADCASTSS coeff+56(FP), Z7
-	VFMADD231PS  Z7, Z6, Z3
-	VMOVUPS      Z3, 64(SI)(AX*4)
-	VMOVUPS      64(DI)(AX*4), Z6
-	VBROADCASTSS beta2+60(FP), Z7
-	VMULPS       Z7, Z6, Z6
-	VBROADCASTSS oneMinusB2+64(FP), Z7
-	VMULPS       Z7, Z1, Z7
-	VMULPS       Z1, Z7, Z7
-	VADDPS       Z7, Z6, Z6
-	VMOVUPS      Z6, 64(DI)(AX*4)
-	VSQRTPS      Z6, Z6
-	VBROADCASTSS sqrtBC2+68(FP), Z1
-	VDIVPS       Z1, Z6, Z6
-	VBROADCASTSS eps+72(FP), Z1
-	VADDPS       Z1, Z6, Z6
-	VBROADCASTSS minusStep+76(FP), Z1
-	VMULPS       Z1, Z3, Z1
-	VDIVPS       Z6, Z1, Z1
-	VADDPS       Z1, Z0, Z0
-	VMOVUPS      Z0, 64(DX)(AX*4)
+	VMOVUPS      (DX)(AX*4), Z1
+	VBROADCASTSS shrink+48(FP), Z2
+	VMULPS       Z2, Z1, Z1
+	VMOVUPS      (BX)(AX*4), Z2
+	VBROADCASTSS scale+40(FP), Z7
+	VMULPS       Z7, Z2, Z2
+	VBROADCASTSS decay+44(FP), Z7
+	VFMADD231PS  Z7, Z1, Z2
+	VMOVUPS      (SI)(AX*4), Z7
+	VMOVUPS      Z0, Z8
+	VBROADCASTSS weight+52(FP), Z9
+	VCMPPS       $0x11, Z8, Z9, K1
+	VBLENDMPS    Z7, Z2, K1, Z3
+	VSUBPS       Z7, Z2, Z7
+	VBROADCASTSS coeff+56(FP), Z8
+	VFMADD231PS  Z8, Z7, Z3
+	VMOVUPS      Z3, (SI)(AX*4)
+	VMOVUPS      (DI)(AX*4), Z7
+	VBROADCASTSS beta2+60(FP), Z8
+	VMULPS       Z8, Z7, Z7
+	VBROADCASTSS oneMinusB2+64(FP), Z8
+	VMULPS       Z8, Z2, Z8
+	VFMADD231PS  Z2, Z8, Z7
+	VMOVUPS      Z7, (DI)(AX*4)
+	VSQRTPS      Z7, Z7
+	VBROADCASTSS sqrtBC2+68(FP), Z2
+	VDIVPS       Z2, Z7, Z7
+	VBROADCASTSS eps+72(FP), Z2
+	VADDPS       Z2, Z7, Z7
+	VBROADCASTSS minusStep+76(FP), Z2
+	VMULPS       Z2, Z3, Z2
+	VDIVPS       Z7, Z2, Z2
+	VADDPS       Z2, Z1, Z1
+	VMOVUPS      Z1, (DX)(AX*4)
+	VMOVUPS      64(DX)(AX*4), Z1
+	VBROADCASTSS shrink+48(FP), Z2
+	VMULPS       Z2, Z1, Z1
+	VMOVUPS      64(BX)(AX*4), Z2
+	VBROADCASTSS scale+40(FP), Z7
+	VMULPS       Z7, Z2, Z2
+	VBROADCASTSS decay+44(FP), Z7
+	VFMADD231PS  Z7, Z1, Z2
+	VMOVUPS      64(SI)(AX*4), Z7
+	VMOVUPS      Z0, Z8
+	VBROADCASTSS weight+52(FP), Z9
+	VCMPPS       $0x11, Z8, Z9, K1
+	VBLENDMPS    Z7, Z2, K1, Z4
+	VSUBPS       Z7, Z2, Z7
+	VBROADCASTSS coeff+56(FP), Z8
+	VFMADD231PS  Z8, Z7, Z4
+	VMOVUPS      Z4, 64(SI)(AX*4)
+	VMOVUPS      64(DI)(AX*4), Z7
+	VBROADCASTSS beta2+60(FP), Z8
+	VMULPS       Z8, Z7, Z7
+	VBROADCASTSS oneMinusB2+64(FP), Z8
+	VMULPS       Z8, Z2, Z8
+	VFMADD231PS  Z2, Z8, Z7
+	VMOVUPS      Z7, 64(DI)(AX*4)
+	VSQRTPS      Z7, Z7
+	VBROADCASTSS sqrtBC2+68(FP), Z2
+	VDIVPS       Z2, Z7, Z7
+	VBROADCASTSS eps+72(FP), Z2
+	VADDPS       Z2, Z7, Z7
+	VBROADCASTSS minusStep+76(FP), Z2
+	VMULPS       Z2, Z4, Z2
+	VDIVPS       Z7, Z2, Z2
+	VADDPS       Z2, Z1, Z1
+	VMOVUPS      Z1, 64(DX)(AX*4)
 	ADDQ         $0x20, AX
 	SUBQ         $0x20, CX
 	JMP          unrolled
@@ -377,41 +376,40 @@ unrolled_end:
 single:
 	CMPQ         CX, $0x10
 	JLT          single_end
-	VMOVUPS      (DX)(AX*4), Z0
-	VBROADCASTSS shrink+48(FP), Z1
-	VMULPS       Z1, Z0, Z0
-	VMOVUPS      (BX)(AX*4), Z1
-	VBROADCASTSS scale+40(FP), Z2
+	VMOVUPS      (DX)(AX*4), Z1
+	VBROADCASTSS shrink+48(FP), Z2
 	VMULPS       Z2, Z1, Z1
-	VBROADCASTSS decay+44(FP), Z2
-	VFMADD231PS  Z2, Z0, Z1
-	VMOVUPS      (SI)(AX*4), Z2
-	VMOVUPS      x3f000000<>+0(SB), Z3
-	VBROADCASTSS weight+52(FP), Z6
-	VCMPPS       $0x11, Z3, Z6, K1
-	VBLENDMPS    Z2, Z1, K1, Z4
-	VSUBPS       Z2, Z1, Z2
-	VBROADCASTSS coeff+56(FP), Z3
-	VFMADD231PS  Z3, Z2, Z4
-	VMOVUPS      Z4, (SI)(AX*4)
-	VMOVUPS      (DI)(AX*4), Z2
-	VBROADCASTSS beta2+60(FP), Z3
+	VMOVUPS      (BX)(AX*4), Z2
+	VBROADCASTSS scale+40(FP), Z3
 	VMULPS       Z3, Z2, Z2
-	VBROADCASTSS oneMinusB2+64(FP), Z3
-	VMULPS       Z3, Z1, Z3
-	VMULPS       Z1, Z3, Z3
-	VADDPS       Z3, Z2, Z2
-	VMOVUPS      Z2, (DI)(AX*4)
-	VSQRTPS      Z2, Z2
-	VBROADCASTSS sqrtBC2+68(FP), Z1
-	VDIVPS       Z1, Z2, Z2
-	VBROADCASTSS eps+72(FP), Z1
-	VADDPS       Z1, Z2, Z2
-	VBROADCASTSS minusStep+76(FP), Z1
-	VMULPS       Z1, Z4, Z1
-	VDIVPS       Z2, Z1, Z1
-	VADDPS       Z1, Z0, Z0
-	VMOVUPS      Z0, (DX)(AX*4)
+	VBROADCASTSS decay+44(FP), Z3
+	VFMADD231PS  Z3, Z1, Z2
+	VMOVUPS      (SI)(AX*4), Z3
+	VMOVUPS      Z0, Z4
+	VBROADCASTSS weight+52(FP), Z7
+	VCMPPS       $0x11, Z4, Z7, K1
+	VBLENDMPS    Z3, Z2, K1, Z5
+	VSUBPS       Z3, Z2, Z3
+	VBROADCASTSS coeff+56(FP), Z4
+	VFMADD231PS  Z4, Z3, Z5
+	VMOVUPS      Z5, (SI)(AX*4)
+	VMOVUPS      (DI)(AX*4), Z3
+	VBROADCASTSS beta2+60(FP), Z4
+	VMULPS       Z4, Z3, Z3
+	VBROADCASTSS oneMinusB2+64(FP), Z4
+	VMULPS       Z4, Z2, Z4
+	VFMADD231PS  Z2, Z4, Z3
+	VMOVUPS      Z3, (DI)(AX*4)
+	VSQRTPS      Z3, Z3
+	VBROADCASTSS sqrtBC2+68(FP), Z2
+	VDIVPS       Z2, Z3, Z3
+	VBROADCASTSS eps+72(FP), Z2
+	VADDPS       Z2, Z3, Z3
+	VBROADCASTSS minusStep+76(FP), Z2
+	VMULPS       Z2, Z5, Z2
+	VDIVPS       Z3, Z2, Z2
+	VADDPS       Z2, Z1, Z1
+	VMOVUPS      Z1, (DX)(AX*4)
 	ADDQ         $0x10, AX
 	SUBQ         $0x10, CX
 	JMP          single
@@ -422,41 +420,40 @@ single_end:
 	MOVL         $0x0000ffff, R8
 	BZHIL        CX, R8, R8
 	KMOVW        R8, K1
-	VMOVUPS.Z    (DX)(AX*4), K1, Z0
-	VBROADCASTSS shrink+48(FP), Z1
-	VMULPS       Z1, Z0, Z0
-	VMOVUPS.Z    (BX)(AX*4), K1, Z1
-	VBROADCASTSS scale+40(FP), Z2
+	VMOVUPS.Z    (DX)(AX*4), K1, Z1
+	VBROADCASTSS shrink+48(FP), Z2
 	VMULPS       Z2, Z1, Z1
-	VBROADCASTSS decay+44(FP), Z2
-	VFMADD231PS  Z2, Z0, Z1
-	VMOVUPS.Z    (SI)(AX*4), K1, Z2
-	VMOVUPS      x3f000000<>+0(SB), Z3
-	VBROADCASTSS weight+52(FP), Z4
-	VCMPPS       $0x11, Z3, Z4, K2
-	VBLENDMPS    Z2, Z1, K2, Z5
-	VSUBPS       Z2, Z1, Z2
-	VBROADCASTSS coeff+56(FP), Z3
-	VFMADD231PS  Z3, Z2, Z5
-	VMOVUPS      Z5, K1, (SI)(AX*4)
-	VMOVUPS.Z    (DI)(AX*4), K1, Z2
-	VBROADCASTSS beta2+60(FP), Z3
+	VMOVUPS.Z    (BX)(AX*4), K1, Z2
+	VBROADCASTSS scale+40(FP), Z3
 	VMULPS       Z3, Z2, Z2
+	VBROADCASTSS decay+44(FP), Z3
+	VFMADD231PS  Z3, Z1, Z2
+	VMOVUPS.Z    (SI)(AX*4), K1, Z3
+	VMOVUPS      Z0, Z0
+	VBROADCASTSS weight+52(FP), Z4
+	VCMPPS       $0x11, Z0, Z4, K2
+	VBLENDMPS    Z3, Z2, K2, Z6
+	VSUBPS       Z3, Z2, Z0
+	VBROADCASTSS coeff+56(FP), Z3
+	VFMADD231PS  Z3, Z0, Z6
+	VMOVUPS      Z6, K1, (SI)(AX*4)
+	VMOVUPS.Z    (DI)(AX*4), K1, Z0
+	VBROADCASTSS beta2+60(FP), Z3
+	VMULPS       Z3, Z0, Z0
 	VBROADCASTSS oneMinusB2+64(FP), Z3
-	VMULPS       Z3, Z1, Z3
-	VMULPS       Z1, Z3, Z3
-	VADDPS       Z3, Z2, Z2
-	VMOVUPS      Z2, K1, (DI)(AX*4)
-	VSQRTPS      Z2, Z2
-	VBROADCASTSS sqrtBC2+68(FP), Z1
-	VDIVPS       Z1, Z2, Z2
-	VBROADCASTSS eps+72(FP), Z1
-	VADDPS       Z1, Z2, Z2
-	VBROADCASTSS minusStep+76(FP), Z1
-	VMULPS       Z1, Z5, Z1
-	VDIVPS       Z2, Z1, Z1
-	VADDPS       Z1, Z0, Z0
-	VMOVUPS      Z0, K1, (DX)(AX*4)
+	VMULPS       Z3, Z2, Z3
+	VFMADD231PS  Z2, Z3, Z0
+	VMOVUPS      Z0, K1, (DI)(AX*4)
+	VSQRTPS      Z0, Z0
+	VBROADCASTSS sqrtBC2+68(FP), Z2
+	VDIVPS       Z2, Z0, Z0
+	VBROADCASTSS eps+72(FP), Z2
+	VADDPS       Z2, Z0, Z0
+	VBROADCASTSS minusStep+76(FP), Z2
+	VMULPS       Z2, Z6, Z2
+	VDIVPS       Z0, Z2, Z2
+	VADDPS       Z2, Z1, Z1
+	VMOVUPS      Z1, K1, (DX)(AX*4)
 
 done:
 	VZEROUPPER
@@ -495,8 +492,7 @@ unrolled:
 	VMULPS       Z3, Z2, Z2
 	VBROADCASTSS oneMinusAlpha+44(FP), Z3
 	VMULPS       Z3, Z1, Z3
-	VMULPS       Z1, Z3, Z3
-	VADDPS       Z3, Z2, Z2
+	VFMADD231PS  Z1, Z3, Z2
 	VMOVUPS      Z2, (SI)(AX*4)
 	VSQRTPS      Z2, Z2
 	VBROADCASTSS eps+48(FP), Z3
@@ -517,8 +513,7 @@ unrolled:
 	VMULPS       Z3, Z2, Z2
 	VBROADCASTSS oneMinusAlpha+44(FP), Z3
 	VMULPS       Z3, Z1, Z3
-	VMULPS       Z1, Z3, Z3
-	VADDPS       Z3, Z2, Z2
+	VFMADD231PS  Z1, Z3, Z2
 	VMOVUPS      Z2, 64(SI)(AX*4)
 	VSQRTPS      Z2, Z2
 	VBROADCASTSS eps+48(FP), Z3
@@ -547,8 +542,7 @@ single:
 	VMULPS       Z3, Z2, Z2
 	VBROADCASTSS oneMinusAlpha+44(FP), Z3
 	VMULPS       Z3, Z1, Z3
-	VMULPS       Z1, Z3, Z3
-	VADDPS       Z3, Z2, Z2
+	VFMADD231PS  Z1, Z3, Z2
 	VMOVUPS      Z2, (SI)(AX*4)
 	VSQRTPS      Z2, Z2
 	VBROADCASTSS eps+48(FP), Z3
@@ -579,8 +573,7 @@ single_end:
 	VMULPS       Z3, Z2, Z2
 	VBROADCASTSS oneMinusAlpha+44(FP), Z3
 	VMULPS       Z3, Z1, Z3
-	VMULPS       Z1, Z3, Z3
-	VADDPS       Z3, Z2, Z2
+	VFMADD231PS  Z1, Z3, Z2
 	VMOVUPS      Z2, K1, (SI)(AX*4)
 	VSQRTPS      Z2, Z2
 	VBROADCASTSS eps+48(FP), Z3
@@ -619,8 +612,7 @@ unrolled:
 	VMULPS       Z3, Z2, Z2
 	VBROADCASTSS oneMinusAlpha+52(FP), Z3
 	VMULPS       Z3, Z1, Z3
-	VMULPS       Z1, Z3, Z3
-	VADDPS       Z3, Z2, Z2
+	VFMADD231PS  Z1, Z3, Z2
 	VMOVUPS      Z2, (SI)(AX*4)
 	VSQRTPS      Z2, Z2
 	VBROADCASTSS eps+56(FP), Z3
@@ -645,8 +637,7 @@ unrolled:
 	VMULPS       Z3, Z2, Z2
 	VBROADCASTSS oneMinusAlpha+52(FP), Z3
 	VMULPS       Z3, Z1, Z3
-	VMULPS       Z1, Z3, Z3
-	VADDPS       Z3, Z2, Z2
+	VFMADD231PS  Z1, Z3, Z2
 	VMOVUPS      Z2, 64(SI)(AX*4)
 	VSQRTPS      Z2, Z2
 	VBROADCASTSS eps+56(FP), Z3
@@ -679,8 +670,7 @@ single:
 	VMULPS       Z3, Z2, Z2
 	VBROADCASTSS oneMinusAlpha+52(FP), Z3
 	VMULPS       Z3, Z1, Z3
-	VMULPS       Z1, Z3, Z3
-	VADDPS       Z3, Z2, Z2
+	VFMADD231PS  Z1, Z3, Z2
 	VMOVUPS      Z2, (SI)(AX*4)
 	VSQRTPS      Z2, Z2
 	VBROADCASTSS eps+56(FP), Z3
@@ -715,8 +705,7 @@ single_end:
 	VMULPS       Z3, Z2, Z2
 	VBROADCASTSS oneMinusAlpha+52(FP), Z3
 	VMULPS       Z3, Z1, Z3
-	VMULPS       Z1, Z3, Z3
-	VADDPS       Z3, Z2, Z2
+	VFMADD231PS  Z1, Z3, Z2
 	VMOVUPS      Z2, K1, (SI)(AX*4)
 	VSQRTPS      Z2, Z2
 	VBROADCASTSS eps+56(FP), Z3
@@ -738,82 +727,79 @@ done:
 // func rmspropCenteredAVX512(n int, param *float32, grad *float32, v *float32, avg *float32, scale float32, decay float32, alpha float32, oneMinusAlpha float32, eps float32, minusLR float32, weight float32, coeff float32)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·rmspropCenteredAVX512(SB), NOSPLIT, $0-72
-	MOVQ n+0(FP), CX
-	MOVQ param+8(FP), DX
-	MOVQ grad+16(FP), BX
-	MOVQ v+24(FP), SI
-	MOVQ avg+32(FP), DI
-	XORL AX, AX
+	VMOVUPS x3f000000<>+0(SB), Z0
+	MOVQ    n+0(FP), CX
+	MOVQ    param+8(FP), DX
+	MOVQ    grad+16(FP), BX
+	MOVQ    v+24(FP), SI
+	MOVQ    avg+32(FP), DI
+	XORL    AX, AX
 
 unrolled:
 	CMPQ         CX, $0x20
 	JLT          unrolled_end
-	VMOVUPS      (DX)(AX*4), Z0
-	VMOVUPS      (BX)(AX*4), Z1
-	VBROADCASTSS scale+40(FP), Z2
-	VMULPS       Z2, Z1, Z1
-	VBROADCASTSS decay+44(FP), Z2
-	VFMADD231PS  Z2, Z0, Z1
-	VMOVUPS      (SI)(AX*4), Z2
-	VBROADCASTSS alpha+48(FP), Z7
-	VMULPS       Z7, Z2, Z2
-	VBROADCASTSS oneMinusAlpha+52(FP), Z7
-	VMULPS       Z7, Z1, Z7
-	VMULPS       Z1, Z7, Z7
-	VADDPS       Z7, Z2, Z2
-	VMOVUPS      Z2, (SI)(AX*4)
-	VMOVUPS      (DI)(AX*4), Z7
-	VMOVUPS      x3f000000<>+0(SB), Z8
-	VBROADCASTSS weight+64(FP), Z9
-	VCMPPS       $0x11, Z8, Z9, K1
-	VBLENDMPS    Z7, Z1, K1, Z3
-	VSUBPS       Z7, Z1, Z7
-	VBROADCASTSS coeff+68(FP), Z8
-	VFMADD231PS  Z8, Z7, Z3
-	VMOVUPS      Z3, (DI)(AX*4)
-	VMULPS       Z3, Z3, Z3
-	VSUBPS       Z3, Z2, Z2
-	VSQRTPS      Z2, Z2
-	VBROADCASTSS eps+56(FP), Z7
-	VADDPS       Z7, Z2, Z2
-	VBROADCASTSS minusLR+60(FP), Z7
-	VMULPS       Z7, Z1, Z1
-	VDIVPS       Z2, Z1, Z1
-	VADDPS       Z1, Z0, Z0
-	VMOVUPS      Z0, (DX)(AX*4)
-	VMOVUPS      64(DX)(AX*4), Z0
-	VMOVUPS      64(BX)(AX*4), Z1
-	VBROADCASTSS scale+40(FP), Z2
-	VMULPS       Z2, Z1, Z1
-	VBROADCASTSS decay+44(FP), Z2
-	VFMADD231PS  Z2, Z0, Z1
-	VMOVUPS      64(SI)(AX*4), Z2
-	VBROADCASTSS alpha+48(FP), Z7
-	VMULPS       Z7, Z2, Z2
-	VBROADCASTSS oneMinusAlpha+52(FP), Z7
-	VMULPS       Z7, Z1, Z7
-	VMULPS       Z1, Z7, Z7
-	VADDPS       Z7, Z2, Z2
-	VMOVUPS      Z2, 64(SI)(AX*4)
-	VMOVUPS      64(DI)(AX*4), Z7
-	VMOVUPS      x3f000000<>+0(SB), Z8
-	VBROADCASTSS weight+64(FP), Z9
-	VCMPPS       $0x11, Z8, Z9, K1
-	VBLENDMPS    Z7, Z1, K1, Z4
-	VSUBPS       Z7, Z1, Z7
-	VBROADCASTSS coeff+68(FP), Z8
-	VFMADD231PS  Z8, Z7, Z4
-	VMOVUPS      Z4, 64(DI)(AX*4)
-	VMULPS       Z4, Z4, Z4
-	VSUBPS       Z4, Z2, Z2
-	VSQRTPS      Z2, Z2
-	VBROADCASTSS eps+56(FP), Z7
-	VADDPS       Z7, Z2, Z2
-	VBROADCASTSS minusLR+60(FP), Z7
-	VMULPS       Z7, Z1, Z1
-	VDIVPS       Z2, Z1, Z1
-	VADDPS       Z1, Z0, Z0
-	VMOVUPS      Z0, 64(DX)(AX*4)
+	VMOVUPS      (DX)(AX*4), Z1
+	VMOVUPS      (BX)(AX*4), Z2
+	VBROADCASTSS scale+40(FP), Z3
+	VMULPS       Z3, Z2, Z2
+	VBROADCASTSS decay+44(FP), Z3
+	VFMADD231PS  Z3, Z1, Z2
+	VMOVUPS      (SI)(AX*4), Z3
+	VBROADCASTSS alpha+48(FP), Z8
+	VMULPS       Z8, Z3, Z3
+	VBROADCASTSS oneMinusAlpha+52(FP), Z8
+	VMULPS       Z8, Z2, Z8
+	VFMADD231PS  Z2, Z8, Z3
+	VMOVUPS      Z3, (SI)(AX*4)
+	VMOVUPS      (DI)(AX*4), Z8
+	VMOVUPS      Z0, Z9
+	VBROADCASTSS weight+64(FP), Z10
+	VCMPPS       $0x11, Z9, Z10, K1
+	VBLENDMPS    Z8, Z2, K1, Z4
+	VSUBPS       Z8, Z2, Z8
+	VBROADCASTSS coeff+68(FP), Z9
+	VFMADD231PS  Z9, Z8, Z4
+	VMOVUPS      Z4, (DI)(AX*4)
+	VFNMADD231PS Z4, Z4, Z3
+	VSQRTPS      Z3, Z3
+	VBROADCASTSS eps+56(FP), Z8
+	VADDPS       Z8, Z3, Z3
+	VBROADCASTSS minusLR+60(FP), Z8
+	VMULPS       Z8, Z2, Z2
+	VDIVPS       Z3, Z2, Z2
+	VADDPS       Z2, Z1, Z1
+	VMOVUPS      Z1, (DX)(AX*4)
+	VMOVUPS      64(DX)(AX*4), Z1
+	VMOVUPS      64(BX)(AX*4), Z2
+	VBROADCASTSS scale+40(FP), Z3
+	VMULPS       Z3, Z2, Z2
+	VBROADCASTSS decay+44(FP), Z3
+	VFMADD231PS  Z3, Z1, Z2
+	VMOVUPS      64(SI)(AX*4), Z3
+	VBROADCASTSS alpha+48(FP), Z8
+	VMULPS       Z8, Z3, Z3
+	VBROADCASTSS oneMinusAlpha+52(FP), Z8
+	VMULPS       Z8, Z2, Z8
+	VFMADD231PS  Z2, Z8, Z3
+	VMOVUPS      Z3, 64(SI)(AX*4)
+	VMOVUPS      64(DI)(AX*4), Z8
+	VMOVUPS      Z0, Z9
+	VBROADCASTSS weight+64(FP), Z10
+	VCMPPS       $0x11, Z9, Z10, K1
+	VBLENDMPS    Z8, Z2, K1, Z5
+	VSUBPS       Z8, Z2, Z8
+	VBROADCASTSS coeff+68(FP), Z9
+	VFMADD231PS  Z9, Z8, Z5
+	VMOVUPS      Z5, 64(DI)(AX*4)
+	VFNMADD231PS Z5, Z5, Z3
+	VSQRTPS      Z3, Z3
+	VBROADCASTSS eps+56(FP), Z8
+	VADDPS       Z8, Z3, Z3
+	VBROADCASTSS minusLR+60(FP), Z8
+	VMULPS       Z8, Z2, Z2
+	VDIVPS       Z3, Z2, Z2
+	VADDPS       Z2, Z1, Z1
+	VMOVUPS      Z1, 64(DX)(AX*4)
 	ADDQ         $0x20, AX
 	SUBQ         $0x20, CX
 	JMP          unrolled
@@ -822,39 +808,37 @@ unrolled_end:
 single:
 	CMPQ         CX, $0x10
 	JLT          single_end
-	VMOVUPS      (DX)(AX*4), Z0
-	VMOVUPS      (BX)(AX*4), Z1
-	VBROADCASTSS scale+40(FP), Z2
-	VMULPS       Z2, Z1, Z1
-	VBROADCASTSS decay+44(FP), Z2
-	VFMADD231PS  Z2, Z0, Z1
-	VMOVUPS      (SI)(AX*4), Z2
-	VBROADCASTSS alpha+48(FP), Z3
+	VMOVUPS      (DX)(AX*4), Z1
+	VMOVUPS      (BX)(AX*4), Z2
+	VBROADCASTSS scale+40(FP), Z3
 	VMULPS       Z3, Z2, Z2
-	VBROADCASTSS oneMinusAlpha+52(FP), Z3
-	VMULPS       Z3, Z1, Z3
-	VMULPS       Z1, Z3, Z3
-	VADDPS       Z3, Z2, Z2
-	VMOVUPS      Z2, (SI)(AX*4)
-	VMOVUPS      (DI)(AX*4), Z3
-	VMOVUPS      x3f000000<>+0(SB), Z4
-	VBROADCASTSS weight+64(FP), Z7
-	VCMPPS       $0x11, Z4, Z7, K1
-	VBLENDMPS    Z3, Z1, K1, Z5
-	VSUBPS       Z3, Z1, Z3
-	VBROADCASTSS coeff+68(FP), Z4
-	VFMADD231PS  Z4, Z3, Z5
-	VMOVUPS      Z5, (DI)(AX*4)
-	VMULPS       Z5, Z5, Z5
-	VSUBPS       Z5, Z2, Z2
-	VSQRTPS      Z2, Z2
-	VBROADCASTSS eps+56(FP), Z3
-	VADDPS       Z3, Z2, Z2
-	VBROADCASTSS minusLR+60(FP), Z3
-	VMULPS       Z3, Z1, Z1
-	VDIVPS       Z2, Z1, Z1
-	VADDPS       Z1, Z0, Z0
-	VMOVUPS      Z0, (DX)(AX*4)
+	VBROADCASTSS decay+44(FP), Z3
+	VFMADD231PS  Z3, Z1, Z2
+	VMOVUPS      (SI)(AX*4), Z3
+	VBROADCASTSS alpha+48(FP), Z4
+	VMULPS       Z4, Z3, Z3
+	VBROADCASTSS oneMinusAlpha+52(FP), Z4
+	VMULPS       Z4, Z2, Z4
+	VFMADD231PS  Z2, Z4, Z3
+	VMOVUPS      Z3, (SI)(AX*4)
+	VMOVUPS      (DI)(AX*4), Z4
+	VMOVUPS      Z0, Z5
+	VBROADCASTSS weight+64(FP), Z8
+	VCMPPS       $0x11, Z5, Z8, K1
+	VBLENDMPS    Z4, Z2, K1, Z6
+	VSUBPS       Z4, Z2, Z4
+	VBROADCASTSS coeff+68(FP), Z5
+	VFMADD231PS  Z5, Z4, Z6
+	VMOVUPS      Z6, (DI)(AX*4)
+	VFNMADD231PS Z6, Z6, Z3
+	VSQRTPS      Z3, Z3
+	VBROADCASTSS eps+56(FP), Z4
+	VADDPS       Z4, Z3, Z3
+	VBROADCASTSS minusLR+60(FP), Z4
+	VMULPS       Z4, Z2, Z2
+	VDIVPS       Z3, Z2, Z2
+	VADDPS       Z2, Z1, Z1
+	VMOVUPS      Z1, (DX)(AX*4)
 	ADDQ         $0x10, AX
 	SUBQ         $0x10, CX
 	JMP          single
@@ -865,39 +849,37 @@ single_end:
 	MOVL         $0x0000ffff, R8
 	BZHIL        CX, R8, R8
 	KMOVW        R8, K1
-	VMOVUPS.Z    (DX)(AX*4), K1, Z0
-	VMOVUPS.Z    (BX)(AX*4), K1, Z1
-	VBROADCASTSS scale+40(FP), Z2
-	VMULPS       Z2, Z1, Z1
-	VBROADCASTSS decay+44(FP), Z2
-	VFMADD231PS  Z2, Z0, Z1
-	VMOVUPS.Z    (SI)(AX*4), K1, Z2
-	VBROADCASTSS alpha+48(FP), Z3
+	VMOVUPS.Z    (DX)(AX*4), K1, Z1
+	VMOVUPS.Z    (BX)(AX*4), K1, Z2
+	VBROADCASTSS scale+40(FP), Z3
 	VMULPS       Z3, Z2, Z2
-	VBROADCASTSS oneMinusAlpha+52(FP), Z3
-	VMULPS       Z3, Z1, Z3
-	VMULPS       Z1, Z3, Z3
-	VADDPS       Z3, Z2, Z2
-	VMOVUPS      Z2, K1, (SI)(AX*4)
-	VMOVUPS.Z    (DI)(AX*4), K1, Z3
-	VMOVUPS      x3f000000<>+0(SB), Z4
+	VBROADCASTSS decay+44(FP), Z3
+	VFMADD231PS  Z3, Z1, Z2
+	VMOVUPS.Z    (SI)(AX*4), K1, Z3
+	VBROADCASTSS alpha+48(FP), Z4
+	VMULPS       Z4, Z3, Z3
+	VBROADCASTSS oneMinusAlpha+52(FP), Z4
+	VMULPS       Z4, Z2, Z4
+	VFMADD231PS  Z2, Z4, Z3
+	VMOVUPS      Z3, K1, (SI)(AX*4)
+	VMOVUPS.Z    (DI)(AX*4), K1, Z4
+	VMOVUPS      Z0, Z0
 	VBROADCASTSS weight+64(FP), Z5
-	VCMPPS       $0x11, Z4, Z5, K2
-	VBLENDMPS    Z3, Z1, K2, Z6
-	VSUBPS       Z3, Z1, Z3
+	VCMPPS       $0x11, Z0, Z5, K2
+	VBLENDMPS    Z4, Z2, K2, Z7
+	VSUBPS       Z4, Z2, Z0
 	VBROADCASTSS coeff+68(FP), Z4
-	VFMADD231PS  Z4, Z3, Z6
-	VMOVUPS      Z6, K1, (DI)(AX*4)
-	VMULPS       Z6, Z6, Z6
-	VSUBPS       Z6, Z2, Z2
-	VSQRTPS      Z2, Z2
-	VBROADCASTSS eps+56(FP), Z3
-	VADDPS       Z3, Z2, Z2
-	VBROADCASTSS minusLR+60(FP), Z3
-	VMULPS       Z3, Z1, Z1
-	VDIVPS       Z2, Z1, Z1
-	VADDPS       Z1, Z0, Z0
-	VMOVUPS      Z0, K1, (DX)(AX*4)
+	VFMADD231PS  Z4, Z0, Z7
+	VMOVUPS      Z7, K1, (DI)(AX*4)
+	VFNMADD231PS Z7, Z7, Z3
+	VSQRTPS      Z3, Z3
+	VBROADCASTSS eps+56(FP), Z0
+	VADDPS       Z0, Z3, Z3
+	VBROADCASTSS minusLR+60(FP), Z0
+	VMULPS       Z0, Z2, Z0
+	VDIVPS       Z3, Z0, Z0
+	VADDPS       Z0, Z1, Z1
+	VMOVUPS      Z1, K1, (DX)(AX*4)
 
 done:
 	VZEROUPPER
@@ -906,91 +888,88 @@ done:
 // func rmspropCenteredMomentumAVX512(n int, param *float32, grad *float32, v *float32, buf *float32, avg *float32, scale float32, decay float32, alpha float32, oneMinusAlpha float32, eps float32, minusLR float32, momentum float32, weight float32, coeff float32)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·rmspropCenteredMomentumAVX512(SB), NOSPLIT, $0-84
-	MOVQ n+0(FP), CX
-	MOVQ param+8(FP), DX
-	MOVQ grad+16(FP), BX
-	MOVQ v+24(FP), SI
-	MOVQ buf+32(FP), DI
-	MOVQ avg+40(FP), R8
-	XORL AX, AX
+	VMOVUPS x3f000000<>+0(SB), Z0
+	MOVQ    n+0(FP), CX
+	MOVQ    param+8(FP), DX
+	MOVQ    grad+16(FP), BX
+	MOVQ    v+24(FP), SI
+	MOVQ    buf+32(FP), DI
+	MOVQ    avg+40(FP), R8
+	XORL    AX, AX
 
 unrolled:
 	CMPQ         CX, $0x20
 	JLT          unrolled_end
-	VMOVUPS      (DX)(AX*4), Z0
-	VMOVUPS      (BX)(AX*4), Z1
-	VBROADCASTSS scale+48(FP), Z2
-	VMULPS       Z2, Z1, Z1
-	VBROADCASTSS decay+52(FP), Z2
-	VFMADD231PS  Z2, Z0, Z1
-	VMOVUPS      (SI)(AX*4), Z2
-	VBROADCASTSS alpha+56(FP), Z7
-	VMULPS       Z7, Z2, Z2
-	VBROADCASTSS oneMinusAlpha+60(FP), Z7
-	VMULPS       Z7, Z1, Z7
-	VMULPS       Z1, Z7, Z7
-	VADDPS       Z7, Z2, Z2
-	VMOVUPS      Z2, (SI)(AX*4)
-	VMOVUPS      (R8)(AX*4), Z7
-	VMOVUPS      x3f000000<>+0(SB), Z8
-	VBROADCASTSS weight+76(FP), Z9
-	VCMPPS       $0x11, Z8, Z9, K1
-	VBLENDMPS    Z7, Z1, K1, Z3
-	VSUBPS       Z7, Z1, Z7
-	VBROADCASTSS coeff+80(FP), Z8
-	VFMADD231PS  Z8, Z7, Z3
-	VMOVUPS      Z3, (R8)(AX*4)
-	VMULPS       Z3, Z3, Z3
-	VSUBPS       Z3, Z2, Z2
-	VSQRTPS      Z2, Z2
-	VBROADCASTSS eps+64(FP), Z7
-	VADDPS       Z7, Z2, Z2
-	VMOVUPS      (DI)(AX*4), Z7
-	VBROADCASTSS momentum+72(FP), Z8
-	VMULPS       Z8, Z7, Z7
-	VDIVPS       Z2, Z1, Z1
-	VADDPS       Z1, Z7, Z7
-	VMOVUPS      Z7, (DI)(AX*4)
-	VBROADCASTSS minusLR+68(FP), Z1
-	VFMADD231PS  Z1, Z7, Z0
-	VMOVUPS      Z0, (DX)(AX*4)
-	VMOVUPS      64(DX)(AX*4), Z0
-	VMOVUPS      64(BX)(AX*4), Z1
-	VBROADCASTSS scale+48(FP), Z2
-	VMULPS       Z2, Z1, Z1
-	VBROADCASTSS decay+52(FP), Z2
-	VFMADD231PS  Z2, Z0, Z1
-	VMOVUPS      64(SI)(AX*4), Z2
-	VBROADCASTSS alpha+56(FP), Z7
-	VMULPS       Z7, Z2, Z2
-	VBROADCASTSS oneMinusAlpha+60(FP), Z7
-	VMULPS       Z7, Z1, Z7
-	VMULPS       Z1, Z7, Z7
-	VADDPS       Z7, Z2, Z2
-	VMOVUPS      Z2, 64(SI)(AX*4)
-	VMOVUPS      64(R8)(AX*4), Z7
-	VMOVUPS      x3f000000<>+0(SB), Z8
-	VBROADCASTSS weight+76(FP), Z9
-	VCMPPS       $0x11, Z8, Z9, K1
-	VBLENDMPS    Z7, Z1, K1, Z4
-	VSUBPS       Z7, Z1, Z7
-	VBROADCASTSS coeff+80(FP), Z8
-	VFMADD231PS  Z8, Z7, Z4
-	VMOVUPS      Z4, 64(R8)(AX*4)
-	VMULPS       Z4, Z4, Z4
-	VSUBPS       Z4, Z2, Z2
-	VSQRTPS      Z2, Z2
-	VBROADCASTSS eps+64(FP), Z7
-	VADDPS       Z7, Z2, Z2
-	VMOVUPS      64(DI)(AX*4), Z7
-	VBROADCASTSS momentum+72(FP), Z8
-	VMULPS       Z8, Z7, Z7
-	VDIVPS       Z2, Z1, Z1
-	VADDPS       Z1, Z7, Z7
-	VMOVUPS      Z7, 64(DI)(AX*4)
-	VBROADCASTSS minusLR+68(FP), Z1
-	VFMADD231PS  Z1, Z7, Z0
-	VMOVUPS      Z0, 64(DX)(AX*4)
+	VMOVUPS      (DX)(AX*4), Z1
+	VMOVUPS      (BX)(AX*4), Z2
+	VBROADCASTSS scale+48(FP), Z3
+	VMULPS       Z3, Z2, Z2
+	VBROADCASTSS decay+52(FP), Z3
+	VFMADD231PS  Z3, Z1, Z2
+	VMOVUPS      (SI)(AX*4), Z3
+	VBROADCASTSS alpha+56(FP), Z8
+	VMULPS       Z8, Z3, Z3
+	VBROADCASTSS oneMinusAlpha+60(FP), Z8
+	VMULPS       Z8, Z2, Z8
+	VFMADD231PS  Z2, Z8, Z3
+	VMOVUPS      Z3, (SI)(AX*4)
+	VMOVUPS      (R8)(AX*4), Z8
+	VMOVUPS      Z0, Z9
+	VBROADCASTSS weight+76(FP), Z10
+	VCMPPS       $0x11, Z9, Z10, K1
+	VBLENDMPS    Z8, Z2, K1, Z4
+	VSUBPS       Z8, Z2, Z8
+	VBROADCASTSS coeff+80(FP), Z9
+	VFMADD231PS  Z9, Z8, Z4
+	VMOVUPS      Z4, (R8)(AX*4)
+	VFNMADD231PS Z4, Z4, Z3
+	VSQRTPS      Z3, Z3
+	VBROADCASTSS eps+64(FP), Z8
+	VADDPS       Z8, Z3, Z3
+	VMOVUPS      (DI)(AX*4), Z8
+	VBROADCASTSS momentum+72(FP), Z9
+	VMULPS       Z9, Z8, Z8
+	VDIVPS       Z3, Z2, Z2
+	VADDPS       Z2, Z8, Z8
+	VMOVUPS      Z8, (DI)(AX*4)
+	VBROADCASTSS minusLR+68(FP), Z2
+	VFMADD231PS  Z2, Z8, Z1
+	VMOVUPS      Z1, (DX)(AX*4)
+	VMOVUPS      64(DX)(AX*4), Z1
+	VMOVUPS      64(BX)(AX*4), Z2
+	VBROADCASTSS scale+48(FP), Z3
+	VMULPS       Z3, Z2, Z2
+	VBROADCASTSS decay+52(FP), Z3
+	VFMADD231PS  Z3, Z1, Z2
+	VMOVUPS      64(SI)(AX*4), Z3
+	VBROADCASTSS alpha+56(FP), Z8
+	VMULPS       Z8, Z3, Z3
+	VBROADCASTSS oneMinusAlpha+60(FP), Z8
+	VMULPS       Z8, Z2, Z8
+	VFMADD231PS  Z2, Z8, Z3
+	VMOVUPS      Z3, 64(SI)(AX*4)
+	VMOVUPS      64(R8)(AX*4), Z8
+	VMOVUPS      Z0, Z9
+	VBROADCASTSS weight+76(FP), Z10
+	VCMPPS       $0x11, Z9, Z10, K1
+	VBLENDMPS    Z8, Z2, K1, Z5
+	VSUBPS       Z8, Z2, Z8
+	VBROADCASTSS coeff+80(FP), Z9
+	VFMADD231PS  Z9, Z8, Z5
+	VMOVUPS      Z5, 64(R8)(AX*4)
+	VFNMADD231PS Z5, Z5, Z3
+	VSQRTPS      Z3, Z3
+	VBROADCASTSS eps+64(FP), Z8
+	VADDPS       Z8, Z3, Z3
+	VMOVUPS      64(DI)(AX*4), Z8
+	VBROADCASTSS momentum+72(FP), Z9
+	VMULPS       Z9, Z8, Z8
+	VDIVPS       Z3, Z2, Z2
+	VADDPS       Z2, Z8, Z8
+	VMOVUPS      Z8, 64(DI)(AX*4)
+	VBROADCASTSS minusLR+68(FP), Z2
+	VFMADD231PS  Z2, Z8, Z1
+	VMOVUPS      Z1, 64(DX)(AX*4)
 	ADDQ         $0x20, AX
 	SUBQ         $0x20, CX
 	JMP          unrolled
@@ -999,43 +978,41 @@ unrolled_end:
 single:
 	CMPQ         CX, $0x10
 	JLT          single_end
-	VMOVUPS      (DX)(AX*4), Z0
-	VMOVUPS      (BX)(AX*4), Z1
-	VBROADCASTSS scale+48(FP), Z2
-	VMULPS       Z2, Z1, Z1
-	VBROADCASTSS decay+52(FP), Z2
-	VFMADD231PS  Z2, Z0, Z1
-	VMOVUPS      (SI)(AX*4), Z2
-	VBROADCASTSS alpha+56(FP), Z3
+	VMOVUPS      (DX)(AX*4), Z1
+	VMOVUPS      (BX)(AX*4), Z2
+	VBROADCASTSS scale+48(FP), Z3
 	VMULPS       Z3, Z2, Z2
-	VBROADCASTSS oneMinusAlpha+60(FP), Z3
-	VMULPS       Z3, Z1, Z3
-	VMULPS       Z1, Z3, Z3
-	VADDPS       Z3, Z2, Z2
-	VMOVUPS      Z2, (SI)(AX*4)
-	VMOVUPS      (R8)(AX*4), Z3
-	VMOVUPS      x3f000000<>+0(SB), Z4
-	VBROADCASTSS weight+76(FP), Z7
-	VCMPPS       $0x11, Z4, Z7, K1
-	VBLENDMPS    Z3, Z1, K1, Z5
-	VSUBPS       Z3, Z1, Z3
-	VBROADCASTSS coeff+80(FP), Z4
-	VFMADD231PS  Z4, Z3, Z5
-	VMOVUPS      Z5, (R8)(AX*4)
-	VMULPS       Z5, Z5, Z5
-	VSUBPS       Z5, Z2, Z2
-	VSQRTPS      Z2, Z2
-	VBROADCASTSS eps+64(FP), Z3
-	VADDPS       Z3, Z2, Z2
-	VMOVUPS      (DI)(AX*4), Z3
-	VBROADCASTSS momentum+72(FP), Z4
+	VBROADCASTSS decay+52(FP), Z3
+	VFMADD231PS  Z3, Z1, Z2
+	VMOVUPS      (SI)(AX*4), Z3
+	VBROADCASTSS alpha+56(FP), Z4
 	VMULPS       Z4, Z3, Z3
-	VDIVPS       Z2, Z1, Z1
-	VADDPS       Z1, Z3, Z3
-	VMOVUPS      Z3, (DI)(AX*4)
-	VBROADCASTSS minusLR+68(FP), Z1
-	VFMADD231PS  Z1, Z3, Z0
-	VMOVUPS      Z0, (DX)(AX*4)
+	VBROADCASTSS oneMinusAlpha+60(FP), Z4
+	VMULPS       Z4, Z2, Z4
+	VFMADD231PS  Z2, Z4, Z3
+	VMOVUPS      Z3, (SI)(AX*4)
+	VMOVUPS      (R8)(AX*4), Z4
+	VMOVUPS      Z0, Z5
+	VBROADCASTSS weight+76(FP), Z8
+	VCMPPS       $0x11, Z5, Z8, K1
+	VBLENDMPS    Z4, Z2, K1, Z6
+	VSUBPS       Z4, Z2, Z4
+	VBROADCASTSS coeff+80(FP), Z5
+	VFMADD231PS  Z5, Z4, Z6
+	VMOVUPS      Z6, (R8)(AX*4)
+	VFNMADD231PS Z6, Z6, Z3
+	VSQRTPS      Z3, Z3
+	VBROADCASTSS eps+64(FP), Z4
+	VADDPS       Z4, Z3, Z3
+	VMOVUPS      (DI)(AX*4), Z4
+	VBROADCASTSS momentum+72(FP), Z5
+	VMULPS       Z5, Z4, Z4
+	VDIVPS       Z3, Z2, Z2
+	VADDPS       Z2, Z4, Z4
+	VMOVUPS      Z4, (DI)(AX*4)
+	VBROADCASTSS minusLR+68(FP), Z2
+	VFMADD231PS  Z2, Z4, Z1
+	VMOVUPS      Z1, (DX)(AX*4)
 	ADDQ         $0x10, AX
 	SUBQ         $0x10, CX
 	JMP          single
@@ -1046,43 +1023,41 @@ single_end:
 	MOVL         $0x0000ffff, R9
 	BZHIL        CX, R9, R9
 	KMOVW        R9, K1
-	VMOVUPS.Z    (DX)(AX*4), K1, Z0
-	VMOVUPS.Z    (BX)(AX*4), K1, Z1
-	VBROADCASTSS scale+48(FP), Z2
-	VMULPS       Z2, Z1, Z1
-	VBROADCASTSS decay+52(FP), Z2
-	VFMADD231PS  Z2, Z0, Z1
-	VMOVUPS.Z    (SI)(AX*4), K1, Z2
-	VBROADCASTSS alpha+56(FP), Z3
+	VMOVUPS.Z    (DX)(AX*4), K1, Z1
+	VMOVUPS.Z    (BX)(AX*4), K1, Z2
+	VBROADCASTSS scale+48(FP), Z3
 	VMULPS       Z3, Z2, Z2
-	VBROADCASTSS oneMinusAlpha+60(FP), Z3
-	VMULPS       Z3, Z1, Z3
-	VMULPS       Z1, Z3, Z3
-	VADDPS       Z3, Z2, Z2
-	VMOVUPS      Z2, K1, (SI)(AX*4)
-	VMOVUPS.Z    (R8)(AX*4), K1, Z3
-	VMOVUPS      x3f000000<>+0(SB), Z4
-	VBROADCASTSS weight+76(FP), Z5
-	VCMPPS       $0x11, Z4, Z5, K2
-	VBLENDMPS    Z3, Z1, K2, Z6
-	VSUBPS       Z3, Z1, Z3
-	VBROADCASTSS coeff+80(FP), Z4
-	VFMADD231PS  Z4, Z3, Z6
-	VMOVUPS      Z6, K1, (R8)(AX*4)
-	VMULPS       Z6, Z6, Z6
-	VSUBPS       Z6, Z2, Z2
-	VSQRTPS      Z2, Z2
-	VBROADCASTSS eps+64(FP), Z3
-	VADDPS       Z3, Z2, Z2
-	VMOVUPS.Z    (DI)(AX*4), K1, Z3
-	VBROADCASTSS momentum+72(FP), Z4
+	VBROADCASTSS decay+52(FP), Z3
+	VFMADD231PS  Z3, Z1, Z2
+	VMOVUPS.Z    (SI)(AX*4), K1, Z3
+	VBROADCASTSS alpha+56(FP), Z4
 	VMULPS       Z4, Z3, Z3
-	VDIVPS       Z2, Z1, Z1
-	VADDPS       Z1, Z3, Z3
-	VMOVUPS      Z3, K1, (DI)(AX*4)
-	VBROADCASTSS minusLR+68(FP), Z1
-	VFMADD231PS  Z1, Z3, Z0
-	VMOVUPS      Z0, K1, (DX)(AX*4)
+	VBROADCASTSS oneMinusAlpha+60(FP), Z4
+	VMULPS       Z4, Z2, Z4
+	VFMADD231PS  Z2, Z4, Z3
+	VMOVUPS      Z3, K1, (SI)(AX*4)
+	VMOVUPS.Z    (R8)(AX*4), K1, Z4
+	VMOVUPS      Z0, Z0
+	VBROADCASTSS weight+76(FP), Z5
+	VCMPPS       $0x11, Z0, Z5, K2
+	VBLENDMPS    Z4, Z2, K2, Z7
+	VSUBPS       Z4, Z2, Z0
+	VBROADCASTSS coeff+80(FP), Z4
+	VFMADD231PS  Z4, Z0, Z7
+	VMOVUPS      Z7, K1, (R8)(AX*4)
+	VFNMADD231PS Z7, Z7, Z3
+	VSQRTPS      Z3, Z3
+	VBROADCASTSS eps+64(FP), Z0
+	VADDPS       Z0, Z3, Z3
+	VMOVUPS.Z    (DI)(AX*4), K1, Z0
+	VBROADCASTSS momentum+72(FP), Z4
+	VMULPS       Z4, Z0, Z0
+	VDIVPS       Z3, Z2, Z2
+	VADDPS       Z2, Z0, Z0
+	VMOVUPS      Z0, K1, (DI)(AX*4)
+	VBROADCASTSS minusLR+68(FP), Z2
+	VFMADD231PS  Z2, Z0, Z1
+	VMOVUPS      Z1, K1, (DX)(AX*4)
 
 done:
 	VZEROUPPER

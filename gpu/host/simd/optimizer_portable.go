@@ -24,7 +24,7 @@ func adamPortable(s AdamStep, param, grad, m, v []float32) {
 		p *= s.Decay
 		g := fma32(s.WeightDecay, p, grad[i]*s.GradScale)
 		m[i] = lerp(m[i], g, s.OneMinusB1)
-		v[i] = float32(v[i]*s.Beta2) + float32(float32(s.OneMinusB2*g)*g)
+		v[i] = fma32(s.OneMinusB2*g, g, v[i]*s.Beta2)
 		d := sqrt(v[i])/s.SqrtBC2 + s.Eps
 		param[i] = p + float32(-s.StepSize*m[i])/d
 	}
@@ -33,11 +33,11 @@ func adamPortable(s AdamStep, param, grad, m, v []float32) {
 func rmspropPortable(s RMSpropStep, param, grad, v, buf, avg []float32) {
 	for i, p := range param {
 		g := fma32(s.WeightDecay, p, grad[i]*s.GradScale)
-		v[i] = float32(v[i]*s.Alpha) + float32(float32(s.OneMinusAlpha*g)*g)
+		v[i] = fma32(s.OneMinusAlpha*g, g, v[i]*s.Alpha)
 		d := v[i]
 		if s.Centered {
 			avg[i] = lerp(avg[i], g, s.OneMinusAlpha)
-			d -= float32(avg[i] * avg[i])
+			d = fma32(-avg[i], avg[i], d)
 		}
 		d = sqrt(d) + s.Eps
 		if s.Momentum != 0 {

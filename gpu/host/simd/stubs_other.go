@@ -48,11 +48,11 @@ func addBiasAVX2(rows int, cols int, x *float32, bias *float32) { panic("simd: n
 
 func addBiasReLUAVX2(rows int, cols int, x *float32, bias *float32) { panic("simd: no assembly") }
 
-func addColumnSumsAVX2(rows int, cols int, x *float32, acc *float32) { panic("simd: no assembly") }
-
 func addBiasAVX512(rows int, cols int, x *float32, bias *float32) { panic("simd: no assembly") }
 
 func addBiasReLUAVX512(rows int, cols int, x *float32, bias *float32) { panic("simd: no assembly") }
+
+func addColumnSumsAVX2(rows int, cols int, x *float32, acc *float32) { panic("simd: no assembly") }
 
 func addColumnSumsAVX512(rows int, cols int, x *float32, acc *float32) { panic("simd: no assembly") }
 

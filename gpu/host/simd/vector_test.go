@@ -1,6 +1,7 @@
 package simd
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -52,12 +53,14 @@ func vectorKernels() []vectorKernel {
 	}
 	for _, yes := range []bool{false, true} {
 		for _, first := range []bool{false, true} {
-			kernels = append(kernels, vectorKernel{"SGD with momentum", 3, func(k Kernels, v [][]float32) {
+			name := fmt.Sprintf("SGD momentum nesterov=%v first=%v", yes, first)
+			kernels = append(kernels, vectorKernel{name, 3, func(k Kernels, v [][]float32) {
 				k.SGD(NewSGD(0.1, 0.9, 0.1, 0.01, yes, first), v[0], v[1], v[2])
 			}})
 		}
 		for _, momentum := range []float64{0, 0.9} {
-			kernels = append(kernels, vectorKernel{"RMSprop", 5, func(k Kernels, v [][]float32) {
+			name := fmt.Sprintf("RMSprop momentum=%v centered=%v", momentum, yes)
+			kernels = append(kernels, vectorKernel{name, 5, func(k Kernels, v [][]float32) {
 				k.RMSprop(NewRMSprop(0.01, 0.99, 1e-8, momentum, 0.01, yes), v[0], v[1], v[2], v[3], v[4])
 			}})
 		}

@@ -118,38 +118,51 @@ func (e *emitter) polynomial(x reg.VecVirtual, c []float32) reg.VecVirtual {
 	return y
 }
 
-// exp returns e^(x + correction); a nil correction is none.
-func (e *emitter) exp(x, correction reg.VecVirtual) reg.VecVirtual {
-	x = e.least(x, expMax)
-	low := e.vector()
-	e.VMOVUPS(e.constant(expMin), low)
-	e.VMAXPS(x, low, x)
-
-	magic, t, n := e.vector(), e.vector(), e.vector()
-	e.VMOVUPS(e.constant(roundMagic), magic)
-	e.VMOVAPS(magic, t)
+// expParts returns y and t with e^(x + correction) = y·2ⁿ, n being in the low
+// bits of t; a nil correction is none. It overwrites x.
+func (e *emitter) expParts(x, correction reg.VecVirtual, magic float32) (y, t reg.VecVirtual) {
+	m, n := e.vector(), e.vector()
+	t = e.vector()
+	e.VMOVUPS(e.constant(magic), m)
+	e.VMOVAPS(m, t)
 	e.VFMADD231PS(e.constant(log2E), x, t)
-	e.VSUBPS(magic, t, n)
+	e.VSUBPS(m, t, n)
 	e.VFMADD231PS(e.constant(-ln2Hi), n, x)
 	e.VFMADD231PS(e.constant(-ln2Lo), n, x)
 	if correction != nil {
 		e.VADDPS(correction, x, x)
 	}
-
-	y, square := e.polynomial(x, expCoeffs), e.vector()
+	y = e.polynomial(x, expCoeffs)
+	square := e.vector()
 	e.VMULPS(x, x, square)
 	e.VFMADD213PS(x, square, y)
 	e.VADDPS(e.constant(1), y, y)
+	return y, t
+}
 
+// exp returns e^(x + correction).
+func (e *emitter) exp(x, correction reg.VecVirtual) reg.VecVirtual {
+	x = e.least(x, expMax)
+	low := e.vector()
+	e.VMOVUPS(e.constant(expMin), low)
+	e.VMAXPS(x, low, x)
+	y, t := e.expParts(x, correction, roundMagic+254)
 	half := e.vector()
-	e.VPSUBD(magic, t, t)
+	e.VPSUBD(e.constant(roundMagic), t, t)
 	e.VPSRAD(U8(1), t, half)
 	e.VPSUBD(half, t, t)
 	for _, power := range []reg.VecVirtual{half, t} {
-		e.VPADDD(e.pattern(127), power, power)
 		e.VPSLLD(U8(23), power, power)
 		e.VMULPS(power, y, y)
 	}
+	return y
+}
+
+// expNormal returns e^x for a result and a power of two in the normal range.
+func (e *emitter) expNormal(x reg.VecVirtual) reg.VecVirtual {
+	y, t := e.expParts(x, nil, roundMagic)
+	e.VPSLLD(U8(23), t, t)
+	e.VPADDD(t, y, y)
 	return y
 }
 
@@ -164,12 +177,12 @@ func (e *emitter) tanh(x reg.VecVirtual) reg.VecVirtual {
 
 	large, two := e.least(size, tanhMax), e.vector()
 	e.VADDPS(large, large, large)
-	large = e.exp(large, nil)
+	large = e.expNormal(large)
 	e.VADDPS(e.constant(1), large, large)
 	e.VMOVUPS(e.constant(2), two)
 	e.VDIVPS(large, two, large)
 	large = e.from1(large)
-	y, sign := e.pick(lessQ, size, e.constant(tanhSmall), p, large), e.vector()
+	y, sign := e.pick(notGreaterEqQ, size, e.constant(tanhSmall), p, large), e.vector()
 	e.VANDPS(e.pattern(1<<31), x, sign)
 	e.VORPS(sign, y, y)
 	return y

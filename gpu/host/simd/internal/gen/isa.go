@@ -28,9 +28,11 @@ var (
 type emitter struct {
 	*build.Context
 	set
-	consts map[uint32]operand.Mem
-	table  operand.Mem // AVX2: lanes of ones, then lanes of zeros
-	labels int
+	consts  map[uint32]operand.Mem
+	used    []uint32                  // constants asked for, in order
+	hoisted map[uint32]reg.VecVirtual // those that are in registers
+	table   operand.Mem               // AVX2: lanes of ones, then lanes of zeros
+	labels  int
 }
 
 func newEmitter(s set) *emitter {

@@ -53,7 +53,8 @@ type group struct {
 var groups = []group{
 	{"gemm", emitGemm},
 	{"vector", emitVector},
-	{"columns", emitColumns},
+	{"rows", emitRows},
+	{"columns", emitColumnSums},
 	{"reduce", emitReduce},
 	{"activation", emitActivation},
 	{"optimizer", emitOptimizer},

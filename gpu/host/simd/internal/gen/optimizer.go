@@ -76,8 +76,7 @@ func emitRMSprop(e *emitter, name string, momentum, centered bool) {
 		if centered {
 			a := s.lerp(s.read("avg"), g)
 			s.write(a, "avg")
-			s.VMULPS(a, a, a)
-			s.VSUBPS(a, d, d)
+			s.VFNMADD231PS(a, a, d)
 		}
 		s.VSQRTPS(d, d)
 		s.VADDPS(s.scalar("eps"), d, d)
@@ -106,13 +105,12 @@ func (s *stream) lerp(start, end reg.VecVirtual) reg.VecVirtual {
 	return base
 }
 
-// meanSquare updates v to v·old + (new·g)·g and returns it.
+// meanSquare updates v to fma(fresh·g, g, v·old) and returns it.
 func (s *stream) meanSquare(g reg.VecVirtual, old, fresh string) reg.VecVirtual {
 	v, square := s.read("v"), s.vector()
 	s.VMULPS(s.scalar(old), v, v)
 	s.VMULPS(s.scalar(fresh), g, square)
-	s.VMULPS(g, square, square)
-	s.VADDPS(square, v, v)
+	s.VFMADD231PS(g, square, v)
 	s.write(v, "v")
 	return v
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/mmcloughlin/avo/attr"
@@ -54,8 +55,10 @@ func (e *emitter) stream(name, pointers, scalars, doc string, unroll int, body f
 	for _, p := range strings.Fields(scalars) {
 		signature += fmt.Sprintf(", %s float32", p)
 	}
-	e.kernel(name, signature+")", doc)
+	signature += ")"
+	e.kernel(name, signature, doc)
 	s := &stream{emitter: e, pointers: map[string]reg.Register{}, index: e.GP64()}
+	e.hoist(signature, pointers, body)
 	n := e.GP64()
 	e.Load(e.Param("n"), n)
 	for _, p := range strings.Fields(pointers) {
@@ -73,6 +76,29 @@ func (e *emitter) stream(name, pointers, scalars, doc string, unroll int, body f
 	body(s)
 	e.Label("done")
 	e.done()
+	e.hoisted = nil
+}
+
+// hoist loads a stream's constants into registers ahead of its loops, on AVX-512,
+// which has registers to spare and whose constants in memory may cross cache
+// lines. What they are is found by emitting the body into the void.
+func (e *emitter) hoist(signature, pointers string, body func(*stream)) {
+	if e.lanes < 16 {
+		return
+	}
+	void := newEmitter(e.set)
+	void.kernel("void", signature, "is dropped.")
+	s := &stream{emitter: void, pointers: map[string]reg.Register{}, index: void.GP64()}
+	for _, p := range strings.Fields(pointers) {
+		s.pointers[p] = void.GP64()
+	}
+	body(s)
+	registers := map[uint32]reg.VecVirtual{}
+	for _, bits := range void.used[:min(len(void.used), 20)] {
+		registers[bits] = e.vector()
+		e.VMOVUPS(e.pattern(bits), registers[bits])
+	}
+	e.hoisted = registers
 }
 
 func (s *stream) emitLoop(name string, unroll int, n reg.GPVirtual, body func(*stream)) {
@@ -119,11 +145,17 @@ func (e *emitter) scalar(param string) reg.VecVirtual {
 	return x
 }
 
-// constant returns a float32 in every lane, in memory.
-func (e *emitter) constant(v float32) Mem { return e.pattern(math.Float32bits(v)) }
+// constant returns a float32 in every lane, in memory or a register.
+func (e *emitter) constant(v float32) Op { return e.pattern(math.Float32bits(v)) }
 
-// pattern returns 32 bits in every lane, in memory.
-func (e *emitter) pattern(bits uint32) Mem {
+// pattern returns 32 bits in every lane, in memory or a register.
+func (e *emitter) pattern(bits uint32) Op {
+	if r, ok := e.hoisted[bits]; ok {
+		return r
+	}
+	if !slices.Contains(e.used, bits) {
+		e.used = append(e.used, bits)
+	}
 	if m, ok := e.consts[bits]; ok {
 		return m
 	}
@@ -145,9 +177,10 @@ func (e *emitter) zeros() reg.VecVirtual {
 
 // The predicates of VCMPPS that kernels use. None signals on a quiet NaN.
 const (
-	lessQ      = 0x11 // false for NaN
-	notLessEqQ = 0x16 // greater, or NaN
-	greaterQ   = 0x1e // false for NaN
+	lessQ         = 0x11 // false for NaN
+	notLessEqQ    = 0x16 // greater, or NaN
+	notGreaterEqQ = 0x19 // less, or NaN
+	greaterQ      = 0x1e // false for NaN
 )
 
 // pick returns, lane by lane, yes where a and b satisfy the predicate, else no.
