@@ -52,13 +52,20 @@ func values(r *rand.Rand, kind string, x []float32) {
 			x[i] = math.Float32frombits(r.Uint32())
 		case "tiny": // products and results are subnormal
 			x[i] = v * 1e-22
+		case "special":
+			x[i] = specials[r.IntN(len(specials))]
 		default:
 			panic("unknown kind " + kind)
 		}
 	}
 }
 
-var kinds = []string{"normal", "integer", "bits", "tiny"}
+var kinds = []string{"normal", "integer", "bits", "tiny", "special"}
+
+var specials = []float32{
+	0, float32(math.Copysign(0, -1)), 1, -1, float32(math.Inf(1)), float32(math.Inf(-1)), float32(math.NaN()),
+	math.SmallestNonzeroFloat32, -math.SmallestNonzeroFloat32, math.MaxFloat32, -math.MaxFloat32,
+}
 
 // drawRand draws a source of values; shrinking it is of no use.
 func drawRand(t *rapid.T) *rand.Rand {
