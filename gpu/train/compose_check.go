@@ -2,7 +2,6 @@ package train
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"weft/gpu/train/dataset"
@@ -63,24 +62,10 @@ func (c *composer) checkData(s *Spec, info *dataset.Info) {
 	if info.TrainRows < 1 {
 		c.add("/data/split", "make validation and test smaller", "the split leaves no rows to train on")
 	}
-	es := s.EarlyStopping
-	switch {
-	case es == nil:
-	case strings.HasPrefix(es.Metric, "val_") && info.ValRows == 0:
+	if es := s.EarlyStopping; es != nil && strings.HasPrefix(es.Metric, "val_") && info.ValRows == 0 {
 		c.add("/early_stopping/metric", "set validation under data.split, for example 0.2",
 			"%s needs validation rows, the split leaves none", es.Metric)
-	case !slices.Contains(measured(s.Loss.Task()), es.Metric):
-		c.add("/early_stopping/metric", "one of: "+strings.Join(measured(s.Loss.Task()), ", "),
-			"%s is not measured with loss %s", es.Metric, s.Loss)
 	}
-}
-
-// measured lists what early stopping can watch.
-func measured(task dataset.Task) []string {
-	if task == dataset.Regression {
-		return []string{"val_loss", "val_rmse", "val_r2", "train_loss"}
-	}
-	return []string{"val_loss", "val_accuracy", "train_loss"}
 }
 
 // checkSteps refuses jobs without a step, warm-ups that never end, and batches

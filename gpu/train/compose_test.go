@@ -147,9 +147,6 @@ func TestComposeFaults(t *testing.T) {
 		{with(`"early_stopping":{"metric":"val_accuracy"}`), info(func(i *dataset.Info) { i.ValRows = 0 }),
 			"/early_stopping/metric: val_accuracy needs validation rows, the split leaves none " +
 				"(set validation under data.split, for example 0.2)"},
-		{with(`"early_stopping":{"metric":"val_r2"}`), info(same),
-			"/early_stopping/metric: val_r2 is not measured with loss cross_entropy " +
-				"(one of: val_loss, val_accuracy, train_loss)"},
 		{with(`"batch_size":64,"drop_last":true`), info(func(i *dataset.Info) { i.TrainRows = 63 }),
 			"/batch_size: with drop_last an epoch of 63 rows has no batch of 64 " +
 				"(make batch_size at most 63, or set drop_last: false)"},

@@ -44,15 +44,18 @@ func (u *unpacker) bytes(codec format.CompressionCodec, src []byte, size int64) 
 	case format.Zstd:
 		if u.zstd == nil {
 			var err error
-			u.zstd, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(128<<20))
+			u.zstd, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecodeAllCapLimit(true))
 			if err != nil {
 				return nil, fmt.Errorf("make a zstd reader: %w", err)
 			}
 		}
-		if err := u.zstd.Reset(bytes.NewReader(src)); err != nil {
-			return nil, err
+		// Into given room, and never beyond it: a reader would allocate the
+		// window that the frame's header asks for.
+		b, err := u.zstd.DecodeAll(src, u.room(size)[:0:size])
+		if err != nil || int64(len(b)) != size {
+			return nil, errUnpacked
 		}
-		return u.exactly(u.zstd, size)
+		return b, nil
 	}
 	return nil, &unsupported{what: fmt.Sprintf("compression %v", codec),
 		hint: "write it again with compression snappy, zstd, gzip or none"}
