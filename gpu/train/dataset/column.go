@@ -200,6 +200,21 @@ func parseNumber(text string) (float32, *problem) {
 	return 0, p
 }
 
+// parseFeature is parseNumber that takes true and false too, as pandas writes
+// a column of booleans; Parquet's are 1 and 0 likewise.
+func parseFeature(text string) (float32, *problem) {
+	v, problem := parseNumber(text)
+	if problem != nil && problem.kind == notNumber {
+		switch strings.ToLower(strings.TrimSpace(text)) {
+		case "true":
+			return 1, nil
+		case "false":
+			return 0, nil
+		}
+	}
+	return v, problem
+}
+
 // hexadecimal tells the literals that strconv takes and data files do not mean.
 func hexadecimal(number string) bool {
 	return len(number) >= 3 && (number[1]|0x20 == 'x' || number[2]|0x20 == 'x')

@@ -250,7 +250,7 @@ func (f *csvFile) features(picks []int, at int, y *column) (x []float32, rows in
 			return nil, 0, f.lim.cellsFit(f.in.name, int64(rows)+1, int64(len(picks)))
 		}
 		for _, i := range picks {
-			v, problem := parseNumber(fields[i])
+			v, problem := parseFeature(fields[i])
 			if problem != nil {
 				return nil, 0, problem.fault(fmt.Sprintf("%s:%d: %s", f.in.name, line, f.columnName(i)), false)
 			}

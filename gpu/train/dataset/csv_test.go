@@ -42,6 +42,8 @@ func TestCSV(t *testing.T) {
 			x: []float32{1, 2, 3, 4}, labels: []int32{2, 0, 2, 1}, classes: "apple|fig|pear", features: "x", targetName: "y"},
 		{name: "numbers in their order", content: "x,y\n1,10\n2,9\n3,-1\n4,9.0\n", task: Classification,
 			x: []float32{1, 2, 3, 4}, labels: []int32{2, 1, 0, 1}, classes: "-1|9|10", features: "x", targetName: "y"},
+		{name: "booleans as pandas writes them", content: "x,y\nTrue,1\nfalse,2\n", task: Regression,
+			x: []float32{1, 0}, targets: []float32{1, 2}, features: "x", targetName: "y"},
 		{name: "hexadecimal is text", content: "x,y\n1,0x10\n2,0x9\n", task: Classification,
 			x: []float32{1, 2}, labels: []int32{0, 1}, classes: "0x10|0x9", features: "x", targetName: "y"},
 		{name: "binary strings", content: "x,y\n1,yes\n2,no\n", task: Binary,
