@@ -54,12 +54,14 @@ func TestSplit(t *testing.T) {
 			held[strata[row]][part]++
 			counts[strata[row]]++
 		}
+		// A class that is down to its last training row gives no more, which
+		// leaves the shares short or moves them to other classes.
+		exhausted := slices.ContainsFunc(held, func(h [3]int) bool { return h[0] <= 1 })
 		exact := [2]float64{s.Validation * float64(rows), s.Test * float64(rows)}
-		small := slices.Min(counts) < 4
-		if !small && (abs(float64(p.val)-exact[0]) > 0.5 || abs(float64(p.test)-exact[1]) > 0.5) {
+		if !exhausted && (abs(float64(p.val)-exact[0]) > 0.5 || abs(float64(p.test)-exact[1]) > 0.5) {
 			t.Fatalf("%+v of %d rows is not near %v", p, rows, exact)
 		}
-		if !s.Stratify || small {
+		if !s.Stratify || exhausted {
 			return
 		}
 		for c, h := range held {
