@@ -22,7 +22,7 @@ type HostConfig struct {
 	Threads      int           // lanes; 0: one per core
 	Slots        int           // jobs resident at most; 0: [DefaultSlots]
 	MemoryBytes  int64         // for jobs and data sets together; 0: [DefaultMemory]
-	Name         string        // as the hardware calls itself; "": the architecture
+	Name         string        // "": as the processor calls itself
 	Quantum      time.Duration // 0: 5 ms
 	QuantumLimit time.Duration // a quantum over this means that the worker hangs; 0: one minute
 	Log          *slog.Logger  // nil: slog.Default()
@@ -106,7 +106,7 @@ func (cfg HostConfig) withDefaults() HostConfig {
 		cfg.MemoryBytes = DefaultMemory()
 	}
 	if cfg.Name == "" {
-		cfg.Name = runtime.GOARCH
+		cfg.Name = processorName()
 	}
 	if cfg.Quantum <= 0 {
 		cfg.Quantum = 5 * time.Millisecond
@@ -240,7 +240,7 @@ func (d *Device) workerDown(exit proc.Exit) {
 // person or the kernel short of memory, which no job is to blame for: admission
 // counts what jobs need.
 func killedFromOutside(exit proc.Exit) bool {
-	return exit.Signal == "SIGKILL" && (errors.Is(exit.Err, proc.ErrExited) || errors.Is(exit.Err, proc.ErrHungUp))
+	return exit.Signal == "SIGKILL" && errors.Is(exit.Err, proc.ErrExited)
 }
 
 // watchQuanta kills a worker whose quantum does not end.

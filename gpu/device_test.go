@@ -321,3 +321,30 @@ func TestLoaderFaultsAndCache(t *testing.T) {
 	first.Release()
 	again.Release()
 }
+
+// A model is read back by the loader, which predicts with it.
+func TestPredict(t *testing.T) {
+	d, l := openHost(t, HostConfig{}), openLoader(t)
+	dir := t.TempDir()
+	start(t, d, l, 1, parse(t, `{"data": {"source": "iris"}, "model": [{"linear": 16}, "tanh", {"linear": "auto"}],
+		"optimizer": {"name": "adam", "lr": 0.02}, "epochs": 100}`), dir)
+	await(t, d, "end", is[Finished])
+	rows := filepath.Join(dir, "rows.csv")
+	text := "petal width (cm),sepal length (cm),sepal width (cm),petal length (cm)\n0.2,5.1,3.5,1.4\n2.2,6.7,3.3,5.7\n"
+	if err := os.WriteFile(rows, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := l.Predict(t.Context(), filepath.Join(dir, ModelFile), rows, &out); err != nil {
+		t.Fatal(err)
+	}
+	lines := bytes.Split(bytes.TrimSpace(out.Bytes()), []byte("\n"))
+	if len(lines) != 3 || string(lines[0]) != "prediction,p(setosa),p(versicolor),p(virginica)" ||
+		!bytes.HasPrefix(lines[1], []byte("setosa,0.9")) || !bytes.HasPrefix(lines[2], []byte("virginica,")) {
+		t.Errorf("predictions:\n%s", out.String())
+	}
+	err := l.Predict(t.Context(), filepath.Join(dir, ModelFile), filepath.Join(dir, "none.csv"), &out)
+	if fault, ok := err.(*train.Fault); !ok || fault.Code != dataset.CodeNotFound {
+		t.Errorf("a missing file: %#v", err)
+	}
+}

@@ -2,9 +2,11 @@ package gpu
 
 import (
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 
+	"github.com/shirou/gopsutil/v4/cpu"
 	"github.com/shirou/gopsutil/v4/mem"
 )
 
@@ -21,6 +23,14 @@ func DefaultMemory() int64 {
 		total = min(total, limit)
 	}
 	return total / 4 * 3
+}
+
+// processorName is the model's name, or the architecture where there is none.
+func processorName() string {
+	if info, err := cpu.Info(); err == nil && len(info) > 0 && info[0].ModelName != "" {
+		return info[0].ModelName
+	}
+	return runtime.GOARCH
 }
 
 // cgroupLimit reads a version 2 control group's memory limit in bytes.

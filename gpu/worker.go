@@ -18,6 +18,9 @@ func WorkerMain(ctx context.Context, args []string) error {
 	if len(args) == 0 {
 		return fmt.Errorf("start worker: no kind given")
 	}
+	// A service manager may signal the whole control group. When to end is the
+	// daemon's word, which comes over the socket, after it has had jobs saved.
+	ctx = context.WithoutCancel(ctx)
 	conn, err := proc.Inherited()
 	if err != nil {
 		return fmt.Errorf("start worker (weft serve does that, not people): %w", err)

@@ -113,7 +113,7 @@ func readModel(f *safetensors.File) (*Saved, error) {
 	if err := d.Decode(info); err != nil {
 		return nil, fmt.Errorf("its data description: %w", err)
 	}
-	c := &composer{}
+	c := &composer{outputs: outputsOf(info)}
 	m := c.layers(spec.Model, info.Shape)
 	if err := c.err(); err != nil {
 		return nil, fmt.Errorf("its specification: %w", err)
