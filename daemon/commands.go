@@ -94,8 +94,11 @@ func (o *owner) admit(recs []store.Record, before int64) {
 	}
 }
 
+// A permit answers whether whoever asks may change an owner's job.
+type permit func(owner string) error
+
 // move is cancel, pause, resume and retry.
-func (o *owner) move(ctx context.Context, id int64, do api.Transition, may func(owner string) error) (store.Record, error) {
+func (o *owner) move(ctx context.Context, id int64, do api.Transition, may permit) (store.Record, error) {
 	return o.ask(ctx, func(answer reply) {
 		rec, j, err := o.find(id)
 		if err == nil {
@@ -143,7 +146,7 @@ func (o *owner) moveResident(j *job, do api.Transition, answer reply) {
 }
 
 // hold keeps a queued job from starting, or lets it.
-func (o *owner) hold(ctx context.Context, id int64, held bool, may func(owner string) error) (store.Record, error) {
+func (o *owner) hold(ctx context.Context, id int64, held bool, may permit) (store.Record, error) {
 	return o.ask(ctx, func(answer reply) {
 		rec, j, err := o.find(id)
 		if err == nil {
@@ -162,7 +165,7 @@ func (o *owner) hold(ctx context.Context, id int64, held bool, may func(owner st
 }
 
 // patch changes priority and labels.
-func (o *owner) patch(ctx context.Context, id int64, p api.Patch, may func(owner string) error) (store.Record, error) {
+func (o *owner) patch(ctx context.Context, id int64, p api.Patch, may permit) (store.Record, error) {
 	return o.ask(ctx, func(answer reply) {
 		rec, _, err := o.find(id)
 		if err == nil {
@@ -227,7 +230,7 @@ func (o *owner) edit(e store.Edit) (store.Record, error) {
 // remove deletes a job that has ended, and its files. The directory is
 // renamed first, so that a crash leaves either the job with its files or a
 // name that the next start cleans up.
-func (o *owner) remove(ctx context.Context, id int64, may func(owner string) error) error {
+func (o *owner) remove(ctx context.Context, id int64, may permit) error {
 	dir := o.cfg.jobDir(id)
 	_, err := o.ask(ctx, func(answer reply) {
 		rec, _, err := o.find(id)

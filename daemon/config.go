@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"weft/daemon/api"
@@ -76,7 +77,21 @@ func (c Config) complete() (Config, error) {
 	if c.Ready == nil {
 		c.Ready = func(string) {}
 	}
+	if err := c.checkUsers(); err != nil {
+		return c, err
+	}
 	return c, c.checkListen()
+}
+
+// checkUsers refuses a socket that the users allowed could never reach.
+func (c Config) checkUsers() error {
+	inside, err := filepath.Rel(c.StateDir, c.Socket)
+	if len(c.AllowUsers) == 0 || err != nil || inside == ".." || strings.HasPrefix(inside, "../") {
+		return nil
+	}
+	return &api.Error{Code: api.CodeInvalid,
+		Message: fmt.Sprintf("other users cannot reach %s: the state directory is closed to them", c.Socket),
+		Hint:    "put the socket elsewhere: weft serve --socket /run/weft/weft.sock"}
 }
 
 func (c Config) checkListen() error {
@@ -97,7 +112,7 @@ func makeStateDir(dir string) error {
 	if err := os.MkdirAll(filepath.Join(dir, jobsName), 0o700); err != nil {
 		return fmt.Errorf("make state directory: %w", err)
 	}
-	if err := os.Chmod(dir, 0o700); err != nil {
+	if err := os.Chmod(dir, 0o700); err != nil { // #nosec G302 -- a directory
 		return fmt.Errorf("protect state directory: %w", err)
 	}
 	return nil

@@ -310,6 +310,9 @@ func (d *Daemon) release() {
 		d.endDog()
 	}
 	d.loops.Wait()
+	if d.owner != nil {
+		d.owner.loads.Wait()
+	}
 	if d.store != nil {
 		d.warn("close store", d.store.Close())
 	}

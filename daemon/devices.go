@@ -140,6 +140,12 @@ func (o *owner) progressed(r *residency, p gpu.Progress) {
 	r.seconds = max(r.seconds, p.DeviceSeconds)
 	r.news, r.unsaved = true, true
 	o.stand(r)
+	// That a job trains is news that somebody may be waiting for; the rest of
+	// its way is told by the clock.
+	if !r.shown && p.Step > 0 && o.hub.watched() {
+		r.shown, r.news = true, false
+		o.hub.progress([]api.Job{o.standingOf(r, time.Now())})
+	}
 }
 
 func (o *owner) epochEnded(r *residency, e gpu.EpochEnded) {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -24,7 +25,7 @@ const (
 	idleTimeout   = 120 * time.Second // between requests
 	writeTimeout  = 30 * time.Second  // one write to a client that does not read
 	answerTimeout = 2 * time.Minute   // an answer that is not a stream
-	maxHeader     = 64 << 10
+	maxHeader     = 1 << 20           // a list may name ten thousand ids
 )
 
 // A server answers HTTP. It reads the store and the board, and asks the owner
@@ -118,9 +119,11 @@ func (s *server) openAPI(doc huma.API, contentType string, body func() []byte) h
 // guard lets in who may come in.
 func (s *server) guard(token bool, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		err := s.gate.admit(peerOf(r.Context()))
+		var err error
 		if token {
 			err = s.gate.admitToken(r)
+		} else {
+			err = s.gate.admit(peerOf(r.Context()))
 		}
 		if err != nil {
 			s.log.Warn("request refused", "method", r.Method, "path", r.URL.Path, "error", err)
@@ -133,9 +136,23 @@ func (s *server) guard(token bool, next http.Handler) http.Handler {
 			return
 		}
 		began := time.Now()
+		defer s.rescue(w, r)
 		next.ServeHTTP(w, r)
 		s.log.Debug("request", "method", r.Method, "path", r.URL.Path, "took", time.Since(began))
 	})
+}
+
+// rescue answers for a handler that panicked, and keeps the evidence.
+func (s *server) rescue(w http.ResponseWriter, r *http.Request) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	if p == http.ErrAbortHandler { // an answer is broken off on purpose
+		panic(p)
+	}
+	s.log.Error("handler panicked", "method", r.Method, "path", r.URL.Path, "panic", p, "stack", string(debug.Stack()))
+	writeProblem(w, problemOf(fmt.Errorf("%s %s panicked: %v", r.Method, r.URL.Path, p)))
 }
 
 // bound keeps clients that stop reading or writing from holding anything for

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"reflect"
+	"strconv"
 	"strings"
 	"time"
 
@@ -126,6 +127,7 @@ func (s *server) list(ctx context.Context, in *listInput) (*streamOutput, error)
 	}
 	return &streamOutput{func(c huma.Context) {
 		c.SetHeader("Content-Type", "application/json")
+		c.SetHeader("Content-Length", strconv.Itoa(len(body)))
 		_, _ = c.BodyWriter().Write(body) // the client has gone if this fails
 	}}, nil
 }
@@ -189,7 +191,7 @@ func (s *server) answer(rec store.Record, err error) (*jobOutput, error) {
 }
 
 // may answers whether the peer may change a job of owner.
-func (s *server) may(ctx context.Context) func(owner string) error {
+func (s *server) may(ctx context.Context) permit {
 	p := peerOf(ctx)
 	return func(owner string) error { return s.gate.mayChange(p, owner) }
 }

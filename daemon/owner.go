@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"weft/daemon/api"
@@ -33,6 +34,7 @@ type owner struct {
 	inbox *inbox
 	done  chan struct{}      // closed when run has returned
 	ctx   context.Context    // of everything the owner starts; it outlives a drain
+	loads sync.WaitGroup     // data being loaded; a drain or abort ends it
 	abort context.CancelFunc // ends ctx and with it run, at once
 
 	// The table.

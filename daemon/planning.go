@@ -197,12 +197,12 @@ func (o *owner) begin(j *job, s *seat) {
 	s.residents[j.rec.ID] = r
 	o.board.update(func(b *board) { b.loading[j.rec.ID] = s.info.ID })
 	id := j.rec.ID
-	go func() {
+	o.loads.Go(func() {
 		spec, set, err := o.fetch(ctx, id)
 		if !o.inbox.post(func() { o.loaded(r, spec, set, err) }) && set != nil {
 			set.Release()
 		}
-	}()
+	})
 }
 
 // fetch reads what a start needs; it runs on its own goroutine.
@@ -250,8 +250,12 @@ func (o *owner) loaded(r *residency, spec *train.Spec, set data, err error) {
 		o.drop(r)
 		return
 	}
+	where := "on " + r.seat.info.ID
+	if j.rec.HasCheckpoint {
+		where += ", from its checkpoint"
+	}
 	o.do(pending{
-		change: store.Change{ID: j.rec.ID, Do: api.Start, Device: r.seat.info.ID, Message: "on " + r.seat.info.ID},
+		change: store.Change{ID: j.rec.ID, Do: api.Start, Device: r.seat.info.ID, Message: where},
 		done: func(rec store.Record, err error) {
 			defer release()
 			o.started(r, rec, spec, set, err)

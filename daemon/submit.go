@@ -279,11 +279,12 @@ func (s *server) newJobs(ctx context.Context, drafts []draft) []store.NewJob {
 	return jobs
 }
 
-// The speed that a dry run assumes of one lane: measured on a 2.5 GHz core for
-// models of some thousand parameters.
+// The speed that a dry run assumes of one lane: what a core with AVX-512 comes
+// to on perceptrons (BenchmarkStep in gpu/host). Other cores and convolutions
+// can take several times as long.
 const (
-	assumedFlops  = 20e9
-	assumedPerRun = 20e-6 // seconds a step costs whatever its size
+	assumedFlops   = 100e9 // operations of matrix products a second
+	secondsPerStep = 10e-6 // what a step costs besides
 )
 
 func dryRuns(drafts []draft, devices []api.Device) []api.DryRun {
@@ -295,7 +296,7 @@ func dryRuns(drafts []draft, devices []api.Device) []api.DryRun {
 			Parameters: d.est.Parameters, MemoryBytes: d.est.MemoryBytes, DataBytes: d.est.DataBytes,
 			Rows: d.est.TrainRows, Steps: d.est.Steps,
 			Device:           wouldTake(d, devices),
-			EstimatedSeconds: float64(d.est.Steps) * (assumedPerRun + float64(d.est.StepFlops)/assumedFlops),
+			EstimatedSeconds: float64(d.est.Steps) * (secondsPerStep + float64(d.est.StepFlops)/assumedFlops),
 		}
 	}
 	return runs

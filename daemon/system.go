@@ -21,7 +21,8 @@ import (
 const healthTimeout = 3 * time.Second
 
 func (s *server) registerSystem(doc huma.API) {
-	huma.Register(doc, operation(doc, "list-devices", http.MethodGet, "/v1/devices", "Devices and what runs on them"), s.devices)
+	huma.Register(doc, operation(doc, "list-devices", http.MethodGet, "/v1/devices",
+		"Devices and what runs on them"), s.devices)
 	huma.Register(doc, operation(doc, "get-version", http.MethodGet, "/v1/version", "Which daemon this is"), s.version)
 	huma.Register(doc, operation(doc, "get-doctor", http.MethodGet, "/v1/doctor",
 		"What was found on this machine, and what to do about what was not"), s.doctor)

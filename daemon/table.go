@@ -88,6 +88,7 @@ type residency struct {
 	reported float64   // of which the store knows
 	base     api.Usage // of the job before this stay
 	news     bool      // to be published
+	shown    bool      // its first steps have been published
 	unsaved  bool      // to be reported to the store
 }
 

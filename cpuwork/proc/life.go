@@ -81,7 +81,7 @@ func (s *Supervisor) spawn() (*life, error) {
 	}
 	conn.onBroken = l.sendFailed
 	l.words = &words{line: logLines(s.cfg.Log, s.cfg.Name)}
-	l.cmd = exec.Command(s.cfg.Path, s.cfg.Args...)
+	l.cmd = exec.Command(s.cfg.Path, s.cfg.Args...) // #nosec G204 -- argv as configured, no shell
 	l.cmd.Env, l.cmd.Dir = Environ(s.cfg.Env...), s.cfg.Dir
 	l.cmd.Stdout, l.cmd.Stderr = l.words, l.words // one pipe for both keeps their order
 	l.cmd.ExtraFiles = []*os.File{theirs}

@@ -23,7 +23,7 @@ func (b Backoff) Duration(n int) time.Duration {
 	if shift := n - 1; shift < 30 && b.First<<shift < b.Most {
 		d = b.First << shift
 	}
-	return d/2 + rand.N(d/2+1)
+	return d/2 + rand.N(d/2+1) // #nosec G404 -- spreads retries, guards nothing
 }
 
 // Wait sleeps after the n-th failure in a row, or returns the context's error.

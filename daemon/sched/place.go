@@ -131,8 +131,7 @@ func (p *planner) promised(e *entry) *device {
 
 // claim promises e a place on d.
 func (p *planner) claim(e *entry, d *device) {
-	d.later.add(e.job.need())
-	d.reach.stale = true
+	d.promise(e.job.need())
 	p.owners[e.owner].charge()
 }
 

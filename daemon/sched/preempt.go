@@ -5,13 +5,12 @@ import (
 	"slices"
 )
 
-// reach is what a device's account would be if everything below a priority
+// reach is a device's account as it would be if everything below a priority
 // left: the quick answer to whether preemption can help.
 type reach struct {
 	ledger
 	priority int
 	any      bool // something would leave
-	stale    bool // the account has changed since
 	made     bool
 }
 
@@ -26,7 +25,7 @@ func (p *planner) preempt(e *entry) *device {
 		if !p.usable(d, e) || !d.reachable(n, e.job.Priority) {
 			continue
 		}
-		victims := d.victims(n, e.job.Priority)
+		victims := d.victims(n)
 		if best == nil || cheaper(d, victims, best, fewest) {
 			best, fewest = d, victims
 		}
@@ -44,14 +43,15 @@ func (p *planner) preempt(e *entry) *device {
 	return best
 }
 
-// reachable reports whether n would fit if every job below priority left.
+// reachable reports whether n would fit if every job below priority left. The
+// account is made once a level; after that promise keeps it.
 func (d *device) reachable(n need, priority int) bool {
 	r := &d.reach
-	if !r.made || r.stale || r.priority != priority {
+	if !r.made || r.priority != priority {
 		d.later.copyTo(&r.ledger)
-		r.made, r.stale, r.priority, r.any = true, false, priority, false
+		r.made, r.priority, r.any = true, priority, false
 		for i := range d.Running {
-			if d.evictable(i, priority) {
+			if !d.leaving[i] && d.Running[i].Priority < priority {
 				r.any = true
 				r.remove(d.Running[i].need())
 			}
@@ -60,39 +60,49 @@ func (d *device) reachable(n need, priority int) bool {
 	return r.any && r.fits(n)
 }
 
-func (d *device) evictable(i, priority int) bool {
-	return !d.leaving[i] && d.Running[i].Priority < priority
+// promise enters n into the accounts of what will be.
+func (d *device) promise(n need) {
+	d.later.add(n)
+	if d.reach.made {
+		d.reach.add(n)
+	}
 }
 
 // victims chooses the jobs that have to leave for n, which is reachable: by
 // priority, of equals the youngest first, and then without those that turn
 // out not to be needed.
-func (d *device) victims(n need, priority int) []int {
-	var order []int
-	for i := range d.Running {
-		if d.evictable(i, priority) {
-			order = append(order, i)
+func (d *device) victims(n need) []int {
+	if d.order == nil {
+		d.order = make([]int, len(d.Running))
+		for i := range d.order {
+			d.order[i] = i
+		}
+		slices.SortFunc(d.order, func(i, j int) int {
+			a, b := &d.Running[i], &d.Running[j]
+			return cmp.Or(cmp.Compare(a.Priority, b.Priority), b.Since.Compare(a.Since), cmp.Compare(b.Job, a.Job))
+		})
+	}
+	// The account is tried out in place, and restored.
+	var chosen []int
+	for _, i := range d.order {
+		if d.later.fits(n) {
+			break
+		}
+		if !d.leaving[i] {
+			d.later.remove(d.Running[i].need())
+			chosen = append(chosen, i)
 		}
 	}
-	slices.SortFunc(order, func(i, j int) int {
-		a, b := &d.Running[i], &d.Running[j]
-		return cmp.Or(cmp.Compare(a.Priority, b.Priority), b.Since.Compare(a.Since), cmp.Compare(b.Job, a.Job))
-	})
-	var trial ledger
-	d.later.copyTo(&trial)
-	count := 0
-	for !trial.fits(n) {
-		trial.remove(d.Running[order[count]].need())
-		count++
-	}
-	chosen := order[:count]
-	for i := count - 1; i >= 0; i-- {
-		r := &d.Running[chosen[i]]
-		if trial.add(r.need()); trial.fits(n) {
-			chosen = slices.Delete(chosen, i, i+1)
+	for k := len(chosen) - 1; k >= 0; k-- {
+		r := &d.Running[chosen[k]]
+		if d.later.add(r.need()); d.later.fits(n) {
+			chosen = slices.Delete(chosen, k, k+1)
 		} else {
-			trial.remove(r.need())
+			d.later.remove(r.need())
 		}
+	}
+	for _, i := range chosen {
+		d.later.add(d.Running[i].need())
 	}
 	return chosen
 }

@@ -57,6 +57,7 @@ type device struct {
 	// passed is set once a job of this plan found too little memory here.
 	passed bool
 	reach  reach
+	order  []int // indices into Running in the order of preemption, once needed
 }
 
 // class is the set of devices that a job asks for.
@@ -134,8 +135,7 @@ func wanted(want string, d *Device) bool {
 func (p *planner) start(e *entry, d *device) {
 	n := e.job.need()
 	d.now.add(n)
-	d.later.add(n)
-	d.reach.stale = true
+	d.promise(n)
 	e.done = true
 	p.owners[e.owner].charge()
 	p.plan.Start = append(p.plan.Start, Start{Job: e.job.ID, Device: d.ID})

@@ -141,8 +141,12 @@ func (d *decoder) stringMap() map[string]string {
 		return map[string]string{}
 	}
 	if field != d.labelsText {
-		d.labels, d.labelsText = map[string]string{}, field
-		d.fail(json.Unmarshal([]byte(field), &d.labels))
+		var labels map[string]string
+		d.fail(json.Unmarshal([]byte(field), &labels))
+		if labels == nil {
+			labels = map[string]string{}
+		}
+		d.labels, d.labelsText = labels, field
 	}
 	return maps.Clone(d.labels)
 }

@@ -242,9 +242,12 @@ func TestListPagesAndFilters(t *testing.T) {
 func TestListSeesWhatJobSees(t *testing.T) {
 	s := open(t)
 	submit(t, s, newJobs(3)...)
-	apply(t, s, Change{ID: 1, Do: api.Start, At: t0, Device: "cpu", Metrics: map[string]float64{"a": 1e-300, `q"\`: -0.5}},
-		Change{ID: 2, Do: api.Fail, At: t0, Error: &api.Error{Code: api.CodeNaN, Message: "loss\nis NaN", Hint: "lower lr"}})
-	if _, err := s.Report(ctx, []Report{{ID: 1, DeviceSeconds: 0.1 + 0.2, At: t0.Add(7 * time.Microsecond)}}); err != nil {
+	apply(t, s, Change{ID: 1, Do: api.Start, At: t0, Device: "cpu", Metrics: map[string]float64{"a": 1e-300,
+		`q"\`: -0.5}},
+		Change{ID: 2, Do: api.Fail, At: t0, Error: &api.Error{Code: api.CodeNaN, Message: "loss\nis NaN",
+			Hint: "lower lr"}})
+	if _, err := s.Report(ctx, []Report{{ID: 1, DeviceSeconds: 0.1 + 0.2,
+		At: t0.Add(7 * time.Microsecond)}}); err != nil {
 		t.Fatal(err)
 	}
 	list, _, err := s.List(ctx, Filter{Spec: true})
@@ -259,7 +262,8 @@ func TestListSeesWhatJobSees(t *testing.T) {
 	if got := list[0].Usage; got.DeviceSeconds != 0.1+0.2 || got.WallSeconds != 7e-6 {
 		t.Error("numbers changed on their way", got)
 	}
-	if diff := cmp.Diff(&api.Error{Code: api.CodeNaN, Message: "loss\nis NaN", Hint: "lower lr"}, list[1].Error); diff != "" {
+	if diff := cmp.Diff(&api.Error{Code: api.CodeNaN, Message: "loss\nis NaN", Hint: "lower lr"},
+		list[1].Error); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -188,6 +188,7 @@ func (g *chunkGuard) content(h pageHeader, codec format.CompressionCodec, option
 	}
 	switch format.PageType(h.kind) {
 	case format.DictionaryPage:
+		//lint:ignore SA1019 deprecated for writers; old files have it
 		if e := format.Encoding(h.encoding); e != format.Plain && e != format.PlainDictionary {
 			return fmt.Errorf("a dictionary in encoding %v", e)
 		}
@@ -228,6 +229,7 @@ func checkValues(e format.Encoding, body []byte, values int64) error {
 	switch e {
 	case format.Plain, format.ByteStreamSplit:
 		return nil // as many values as there are bytes for
+	//lint:ignore SA1019 deprecated for writers; old files have it
 	case format.PlainDictionary, format.RLEDictionary:
 		if len(body) == 0 {
 			return nil

@@ -247,7 +247,7 @@ func TestHashAndKey(t *testing.T) {
 	if key(spec) == key(moved) {
 		t.Error("two files have one key")
 	}
-	if key(spec) != key(spec) {
+	if first, second := key(spec), key(spec); first != second {
 		t.Error("a file has two keys")
 	}
 	other := spec

@@ -1,0 +1,225 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"weft/daemon/api"
+)
+
+// patience bounds every wait for something that must come.
+const patience = 2 * time.Minute
+
+// A served daemon is `weft serve` on a state directory of its own.
+type served struct {
+	t      testing.TB
+	dir    string
+	client *api.Client
+	cmd    *exec.Cmd
+	stderr *transcript
+}
+
+// transcript collects a process's output and can wait for a line of it.
+type transcript struct {
+	mu    sync.Mutex // guards text and lines
+	text  bytes.Buffer
+	lines chan string // closed at the end of output
+}
+
+func (tr *transcript) String() string {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	return tr.text.String()
+}
+
+// serve starts a daemon on dir and returns when it accepts requests.
+func serve(t testing.TB, dir string, args ...string) *served {
+	t.Helper()
+	s := &served{t: t, dir: dir}
+	s.start(args...)
+	client, err := api.New("unix://"+filepath.Join(dir, "weft.sock"), api.Options{})
+	if err != nil {
+		t.Fatalf("make client: %v", err)
+	}
+	s.client = client
+	t.Cleanup(func() {
+		client.Close()
+		s.kill()
+	})
+	return s
+}
+
+func (s *served) start(args ...string) {
+	s.t.Helper()
+	s.cmd = exec.Command(weft, append([]string{"serve", "--state-dir", s.dir,
+		"--socket", filepath.Join(s.dir, "weft.sock")}, args...)...)
+	stderr, err := s.cmd.StderrPipe()
+	if err != nil {
+		s.t.Fatalf("pipe stderr: %v", err)
+	}
+	if err := s.cmd.Start(); err != nil {
+		s.t.Fatalf("start weft serve: %v", err)
+	}
+	s.stderr = &transcript{lines: make(chan string, 1)}
+	go s.stderr.follow(stderr)
+	select {
+	case line, ok := <-s.stderr.lines:
+		if !ok {
+			s.t.Fatalf("weft serve ended before it was ready:\n%s", s.stderr)
+		}
+		_ = line
+	case <-time.After(patience):
+		s.t.Fatalf("weft serve is not ready after %v:\n%s", patience, s.stderr)
+	}
+}
+
+// follow sends the first line that says ready, and keeps everything.
+func (tr *transcript) follow(r io.Reader) {
+	defer close(tr.lines)
+	buf := make([]byte, 4096)
+	ready := false
+	for {
+		n, err := r.Read(buf)
+		tr.mu.Lock()
+		tr.text.Write(buf[:n])
+		text := tr.text.String()
+		tr.mu.Unlock()
+		if !ready && strings.Contains(text, "ready") {
+			ready = true
+			tr.lines <- text
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// kill ends the daemon at once, as SIGKILL does, and reaps it.
+func (s *served) kill() {
+	if s.cmd.ProcessState != nil {
+		return
+	}
+	_ = s.cmd.Process.Kill() // it may have ended already
+	_ = s.cmd.Wait()
+}
+
+// stop ends the daemon as SIGTERM does.
+func (s *served) stop() {
+	s.t.Helper()
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		s.t.Fatalf("send SIGTERM: %v", err)
+	}
+	if err := s.cmd.Wait(); err != nil {
+		s.t.Fatalf("weft serve ended with %v:\n%s", err, s.stderr)
+	}
+}
+
+// submit posts training jobs and returns their ids.
+func (s *served) submit(subs ...api.Submission) []int64 {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
+	defer cancel()
+	jobs, err := s.client.Submit(ctx, subs, "")
+	if err != nil {
+		s.t.Fatalf("submit: %v", err)
+	}
+	ids := make([]int64, len(jobs))
+	for i := range jobs {
+		ids[i] = jobs[i].ID
+	}
+	return ids
+}
+
+// until follows a job's events until it is as asked.
+func (s *served) until(id int64, what string, ok func(api.JobDetail) bool) api.JobDetail {
+	s.t.Helper()
+	return s.await(id, what, func(api.Message) bool { return true }, ok)
+}
+
+// ended follows a job's events until it has ended, and looks at nothing else,
+// so that the machine is left to the job.
+func (s *served) ended(id int64) api.JobDetail {
+	s.t.Helper()
+	final := func(m api.Message) bool { return m.Reconnected || m.Event != nil && m.Event.State.Final() }
+	return s.await(id, "its end", final, func(j api.JobDetail) bool { return j.State.Final() })
+}
+
+// await looks at a job now and after every message that tells of a change.
+func (s *served) await(id int64, what string, tells func(api.Message) bool, ok func(api.JobDetail) bool) api.JobDetail {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
+	defer cancel()
+	var detail *api.JobDetail
+	look := func() (bool, int64) {
+		j, err := s.client.Job(ctx, id)
+		if err != nil {
+			return false, 0
+		}
+		detail = j
+		last := int64(0)
+		for _, e := range j.Events {
+			last = max(last, e.ID)
+		}
+		return ok(*j), last
+	}
+	there, last := look()
+	if there {
+		return *detail
+	}
+	for m, err := range s.client.Events(ctx, api.EventFilter{Jobs: []int64{id}}, last) {
+		if err != nil {
+			break
+		}
+		if !tells(m) {
+			continue
+		}
+		if there, _ := look(); there {
+			return *detail
+		}
+	}
+	s.t.Fatalf("job %d: waited %v for %s; now: %+v\n%s", id, patience, what, detail, s.stderr)
+	return api.JobDetail{}
+}
+
+// succeeded waits for the job's success and returns its model's bytes.
+func (s *served) succeeded(id int64) []byte {
+	s.t.Helper()
+	if job := s.ended(id); job.State != api.Succeeded {
+		s.t.Fatalf("job %d %s: %+v", id, job.State, job.Error)
+	}
+	body, _, err := s.client.Model(s.t.Context(), id)
+	if err != nil {
+		s.t.Fatalf("get model of job %d: %v", id, err)
+	}
+	defer body.Close()
+	model, err := io.ReadAll(body)
+	if err != nil {
+		s.t.Fatalf("read model of job %d: %v", id, err)
+	}
+	return model
+}
+
+// worker returns the process id of the CPU device's worker, 0 while it is down.
+func (s *served) worker(ctx context.Context) int {
+	devices, err := s.client.Devices(ctx)
+	if err != nil || len(devices) == 0 {
+		return 0
+	}
+	return devices[0].PID
+}
+
+// train makes a submission out of a specification in JSON.
+func train(spec string) api.Submission {
+	return api.Submission{Kind: api.KindTrain, Spec: json.RawMessage(spec)}
+}
+
+

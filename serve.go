@@ -1,0 +1,68 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"weft/client"
+	"weft/daemon"
+	"weft/daemon/api"
+)
+
+// serveDaemon runs the daemon until the first signal, which ends ctx, and has
+// it drain; a second one ends it at once.
+func serveDaemon(ctx context.Context, o client.ServeOptions, stderr io.Writer) error {
+	cfg, err := daemonConfig(o, stderr)
+	if err != nil {
+		return err
+	}
+	d, err := daemon.New(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	go abortOnSecondSignal(ctx, d)
+	return d.Run(ctx)
+}
+
+func daemonConfig(o client.ServeOptions, stderr io.Writer) (daemon.Config, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(o.LogLevel)); err != nil {
+		return daemon.Config{}, fmt.Errorf("read log level: %w", err)
+	}
+	program, err := os.Executable()
+	if err != nil {
+		return daemon.Config{}, fmt.Errorf("find the program to start workers with: %w", err)
+	}
+	state := cmp.Or(o.StateDir, api.StateDir(os.Getenv))
+	return daemon.Config{
+		StateDir: state, Socket: cmp.Or(o.Socket, defaultSocket(state)), Program: program, Version: version,
+		Threads: o.Threads, Slots: o.Slots, MemoryBytes: o.MemoryBytes,
+		Listen: o.Listen, CertFile: o.TLSCert, KeyFile: o.TLSKey, TokenFile: o.TokenFile,
+		Owners: o.Weights, AllowUsers: o.AllowUsers, Watchdog: o.Watchdog,
+		Log: slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level})),
+	}, nil
+}
+
+// defaultSocket is where clients look first.
+func defaultSocket(state string) string {
+	if runtime := os.Getenv("XDG_RUNTIME_DIR"); runtime != "" {
+		return filepath.Join(runtime, "weft.sock")
+	}
+	return filepath.Join(state, "weft.sock")
+}
+
+// abortOnSecondSignal ends with the process.
+func abortOnSecondSignal(ctx context.Context, d *daemon.Daemon) {
+	<-ctx.Done()
+	again := make(chan os.Signal, 1)
+	signal.Notify(again, os.Interrupt, syscall.SIGTERM)
+	<-again
+	d.Abort()
+}
