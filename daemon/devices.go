@@ -29,9 +29,7 @@ func (o *owner) onEvent(s *seat, e gpu.Event) {
 	case gpu.Started:
 		o.with(s, e.Job, func(r *residency) { o.runs(r, e.Step) })
 	case gpu.Progressed:
-		for _, p := range e.Jobs {
-			o.with(s, p.Job, func(r *residency) { o.progressed(r, p) })
-		}
+		o.allProgressed(s, e.Jobs)
 	case gpu.EpochEnded:
 		o.with(s, e.Job, func(r *residency) { o.epochEnded(r, e) })
 	case gpu.Checkpointed:
@@ -140,12 +138,22 @@ func (o *owner) progressed(r *residency, p gpu.Progress) {
 	r.seconds = max(r.seconds, p.DeviceSeconds)
 	r.news, r.unsaved = true, true
 	o.stand(r)
-	// That a job trains is news that somebody may be waiting for; the rest of
-	// its way is told by the clock.
-	if !r.shown && p.Step > 0 && o.hub.watched() {
-		r.shown, r.news = true, false
-		o.hub.progress([]api.Job{o.standingOf(r, time.Now())})
+}
+
+// allProgressed takes in how far jobs are. That a job has begun to train is
+// news that somebody may wait for; the rest of its way is told by the clock.
+func (o *owner) allProgressed(s *seat, jobs []gpu.Progress) {
+	var begun []api.Job
+	for _, p := range jobs {
+		o.with(s, p.Job, func(r *residency) {
+			o.progressed(r, p)
+			if !r.shown && p.Step > 0 {
+				r.shown = true
+				begun = append(begun, o.standingOf(r, time.Now()))
+			}
+		})
 	}
+	o.hub.progress(begun)
 }
 
 func (o *owner) epochEnded(r *residency, e gpu.EpochEnded) {
