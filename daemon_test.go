@@ -93,7 +93,7 @@ func (tr *transcript) follow(r io.Reader) {
 		tr.text.Write(buf[:n])
 		text := tr.text.String()
 		tr.mu.Unlock()
-		if !ready && strings.Contains(text, "ready") {
+		if !ready && strings.Contains(text, "weft: ready on ") {
 			ready = true
 			tr.lines <- text
 		}
@@ -221,5 +221,3 @@ func (s *served) worker(ctx context.Context) int {
 func train(spec string) api.Submission {
 	return api.Submission{Kind: api.KindTrain, Spec: json.RawMessage(spec)}
 }
-
-

@@ -47,6 +47,8 @@ func daemonConfig(o client.ServeOptions, stderr io.Writer) (daemon.Config, error
 		Listen: o.Listen, CertFile: o.TLSCert, KeyFile: o.TLSKey, TokenFile: o.TokenFile,
 		Owners: o.Weights, AllowUsers: o.AllowUsers, Watchdog: o.Watchdog,
 		Log: slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level})),
+		// For scripts and people alike, whatever the log's level.
+		Ready: func(url string) { fmt.Fprintf(stderr, "weft: ready on %s\n", url) },
 	}, nil
 }
 

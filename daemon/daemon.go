@@ -97,7 +97,7 @@ func open(ctx context.Context, cfg Config, devices func() (hardware, error)) (d 
 	d.hub = newHub(last)
 	meter := newMeter()
 	d.dog = watchdog.New(watchdog.Config{
-		Limit: cfg.Watchdog, Dir: cfg.StateDir, Log: cfg.Log,
+		Limit: cfg.Watchdog, Dir: filepath.Join(cfg.StateDir, "watchdog"), Log: cfg.Log,
 		OnTrip: func(r watchdog.Report) { meter.trips.WithLabelValues(r.Loop).Inc() },
 	})
 	var token string
@@ -203,7 +203,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	failed := make(chan error, len(d.http))
 	d.start(failed)
 	url := d.http[0].url
-	d.log.Info("ready", "socket", url, "state", d.cfg.StateDir, "pid", os.Getpid())
+	d.log.Info("serving", "socket", url, "state", d.cfg.StateDir, "pid", os.Getpid())
 	notify := startNotify(d.log, d.dog)
 	d.cfg.Ready(url)
 	var err error

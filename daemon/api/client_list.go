@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"encoding/json"
+	"regexp"
 	"runtime"
 	"slices"
 	"sync"
@@ -28,7 +29,7 @@ func decodeJobs(b []byte, out *JobList) error {
 // decodePieces decodes the jobs of b in n pieces.
 func decodePieces(b []byte, n int) (list JobList, ok bool) {
 	start, cuts, end := cutJobs(b, n)
-	if end < 0 {
+	if end < 0 || !listTail.Match(b[end:]) {
 		return list, false
 	}
 	frame := slices.Concat(b[:start], b[end:]) // the object without its jobs
@@ -47,14 +48,17 @@ func decodePieces(b []byte, n int) (list JobList, ok bool) {
 		})
 	}
 	wg.Wait()
-	for _, err := range errs {
-		if err != nil {
+	for i, err := range errs {
+		if err != nil || len(pieces[i]) == 0 {
 			return list, false
 		}
 	}
 	list.Jobs = slices.Concat(pieces...)
 	return list, true
 }
+
+// listTail is what follows the jobs in the daemon's form of the list.
+var listTail = regexp.MustCompile(`^\](,"next":[0-9]+)?\}\s*$`)
 
 // cutJobs finds the array of jobs and at most n places in it, each the start
 // of a job, that cut it into pieces of like size. The array's inside is

@@ -75,8 +75,8 @@ func TestParseHost(t *testing.T) {
 func TestSocketPlaces(t *testing.T) {
 	for want, env := range map[string]map[string]string{
 		"/run/u/weft.sock /h/.local/state/weft/weft.sock": {"XDG_RUNTIME_DIR": "/run/u", "HOME": "/h"},
-		"/x/weft/weft.sock":                               {"XDG_STATE_HOME": "/x", "HOME": "/h"},
-		"/w/weft.sock":                                    {"WEFT_STATE": "/w", "XDG_STATE_HOME": "/x", "HOME": "/h"},
+		"/x/weft/weft.sock": {"XDG_STATE_HOME": "/x", "HOME": "/h"},
+		"/w/weft.sock":      {"WEFT_STATE": "/w", "XDG_STATE_HOME": "/x", "HOME": "/h"},
 	} {
 		got := strings.Join(SocketPlaces(func(k string) string { return env[k] }), " ")
 		if got != want {

@@ -1,0 +1,127 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"weft/daemon/api"
+)
+
+// ownDaemon is a daemon that the client started for one command's time.
+type ownDaemon struct {
+	client *api.Client
+	cmd    *exec.Cmd
+	log    string        // path of its standard error
+	ended  chan struct{} // closed when the process has ended
+	grace  time.Duration // between asking it to end and making it
+}
+
+// startDaemon starts `weft serve` on a directory and a socket of its own, and
+// returns when it is ready for jobs. The caller stops it.
+func (p *program) startDaemon(ctx context.Context, dir string) (*ownDaemon, error) {
+	path, err := p.executable()
+	if err != nil {
+		return nil, err
+	}
+	socket := filepath.Join(dir, "weft.sock")
+	d := &ownDaemon{log: filepath.Join(dir, "serve.log"), ended: make(chan struct{}), grace: demoGrace}
+	if d.client, err = api.New("unix://"+socket, api.Options{UserAgent: "weft/" + p.app.Version}); err != nil {
+		return nil, err
+	}
+	log, err := os.Create(d.log)
+	if err != nil {
+		return nil, fmt.Errorf("create log: %w", err)
+	}
+	defer log.Close() // the daemon has its own descriptor
+	d.cmd = exec.Command(path, "serve", "--state-dir", filepath.Join(dir, "state"), "--socket", socket)
+	d.cmd.Env = cleanEnvironment(os.Environ())
+	d.cmd.Stderr = log
+	// A group of its own, so that an interrupt typed at the terminal reaches
+	// the client only, which then ends the daemon in order.
+	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := d.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start daemon: %w", err)
+	}
+	go func() { // ends with the process, which stop waits for
+		_ = d.cmd.Wait() // how it ended is in its log
+		close(d.ended)
+	}()
+	if err := d.untilReady(ctx); err != nil {
+		d.stop()
+		return nil, d.explain(err)
+	}
+	return d, nil
+}
+
+// cleanEnvironment leaves out the settings of the user's own daemon.
+func cleanEnvironment(env []string) []string {
+	var out []string
+	for _, kv := range env {
+		if !strings.HasPrefix(kv, "WEFT_") || strings.HasPrefix(kv, "WEFT_THREADS=") || strings.HasPrefix(kv, "WEFT_MEMORY=") ||
+			strings.HasPrefix(kv, "WEFT_TEST_") {
+			out = append(out, kv)
+		}
+	}
+	return out
+}
+
+// untilReady asks until the daemon says that it takes jobs.
+func (d *ownDaemon) untilReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, demoPatience)
+	defer cancel()
+	wait := api.Backoff{First: 10 * time.Millisecond, Most: 200 * time.Millisecond}
+	for n := 1; ; n++ {
+		health, err := d.client.Ready(ctx)
+		if err == nil && health.Status == api.CheckOK {
+			return nil
+		}
+		select {
+		case <-d.ended:
+			return &api.Error{Code: api.CodeUnreachable, Message: "the daemon ended before it was ready"}
+		default:
+		}
+		if e := wait.Wait(ctx, n); errors.Is(e, context.DeadlineExceeded) {
+			return &api.Error{Code: api.CodeUnreachable, Message: fmt.Sprintf("the daemon was not ready within %s", demoPatience)}
+		} else if e != nil {
+			return e
+		}
+	}
+}
+
+// explain adds the last line of the daemon's log to a failure that it may be
+// the cause of.
+func (d *ownDaemon) explain(err error) error {
+	e := api.AsError(err)
+	if e == nil || e.Code != api.CodeUnreachable {
+		return err
+	}
+	b, readErr := os.ReadFile(d.log)
+	text := strings.TrimSpace(string(b))
+	if readErr != nil || text == "" {
+		return err
+	}
+	last := text[strings.LastIndexByte(text, '\n')+1:]
+	return &api.Error{Code: e.Code, Message: e.Message + "; its last words: " + last, Hint: "weft demo --keep keeps its log"}
+}
+
+// stop ends the daemon in order, by force after a while, and waits for it.
+// Its group goes with it, so that no worker stays.
+func (d *ownDaemon) stop() {
+	d.client.Close()
+	_ = d.cmd.Process.Signal(syscall.SIGTERM) // fails if it has ended
+	grace := time.NewTimer(d.grace)
+	defer grace.Stop()
+	select {
+	case <-d.ended:
+	case <-grace.C:
+		_ = syscall.Kill(-d.cmd.Process.Pid, syscall.SIGKILL)
+		<-d.ended
+	}
+}
