@@ -90,10 +90,13 @@ func (p *program) ls(ctx context.Context, o lsOptions) error {
 	if o.watch {
 		return p.watch(ctx, c, o, order)
 	}
-	if raw := p.global.output == outJSON || p.global.output == outJSONL; raw && o.sort == "id" && len(o.ids) == 0 {
-		return p.lsRaw(ctx, c, o.filter())
+	filter := o.filter()
+	raw := p.global.output == outJSON || p.global.output == outJSONL
+	filter.Spec = raw // programs get the whole job; a table has no column for it
+	if raw && o.sort == "id" && len(o.ids) == 0 {
+		return p.lsRaw(ctx, c, filter)
 	}
-	jobs, err := c.Jobs(ctx, o.filter())
+	jobs, err := c.Jobs(ctx, filter)
 	if err != nil {
 		return err
 	}

@@ -191,6 +191,9 @@ func usedLine(u api.Usage) string {
 	return line
 }
 
+// shownEpochs is how many epochs show prints for people: a page of them.
+const shownEpochs = 40
+
 func (p *program) writeEpochs(b *strings.Builder, epochs []api.Epoch) error {
 	if len(epochs) == 0 {
 		return nil
@@ -206,6 +209,11 @@ func (p *program) writeEpochs(b *strings.Builder, epochs []api.Epoch) error {
 	for _, n := range names {
 		t.Columns = append(t.Columns, table.Column{Head: strings.ToUpper(n), Right: true})
 	}
+	heading := "epochs"
+	if n := len(epochs); n > shownEpochs {
+		epochs = epochs[n-shownEpochs:]
+		heading = fmt.Sprintf("the last %d of %d epochs; -o json has all", shownEpochs, n)
+	}
 	for _, e := range epochs {
 		row := []string{strconv.Itoa(e.Epoch), strconv.FormatInt(e.Step, 10)}
 		for _, n := range names {
@@ -217,7 +225,7 @@ func (p *program) writeEpochs(b *strings.Builder, epochs []api.Epoch) error {
 		}
 		t.Rows = append(t.Rows, row)
 	}
-	fmt.Fprintf(b, "\n%s\n", p.heading("epochs"))
+	fmt.Fprintf(b, "\n%s\n", p.heading(heading))
 	return t.Write(b)
 }
 

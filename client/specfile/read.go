@@ -1,9 +1,11 @@
 package specfile
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
+	"syscall"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
@@ -28,7 +30,7 @@ const (
 func Read(name string, r io.Reader) ([]*Node, error) {
 	src, err := io.ReadAll(io.LimitReader(r, MaxFileBytes+1))
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", name, err)
+		return nil, unreadable(name, err)
 	}
 	if len(src) > MaxFileBytes {
 		return nil, &Error{Pos: Pos{File: name}, Message: "is larger than 1 MiB",
@@ -195,4 +197,12 @@ func syntaxError(name string, err error) error {
 			Replace(e.Message)
 	}
 	return e
+}
+
+// unreadable words the error of something that could be opened and not read.
+func unreadable(name string, err error) error {
+	if errors.Is(err, syscall.EISDIR) {
+		return &Error{Pos: Pos{File: name}, Message: "is a directory", Hint: "name a specification file in it"}
+	}
+	return fmt.Errorf("read %s: %w", name, err)
 }
