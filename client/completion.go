@@ -251,7 +251,7 @@ func (p *program) arguments(ctx context.Context, v *verb) []candidate {
 		return nil
 	}
 	defer c.Close()
-	list, err := c.Jobs(ctx, api.Filter{States: states, Limit: api.MaxLimit})
+	list, err := c.Jobs(ctx, api.Filter{States: states})
 	if err != nil {
 		return nil // a completion has nowhere to say why
 	}

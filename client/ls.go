@@ -92,7 +92,8 @@ func (p *program) ls(ctx context.Context, o lsOptions) error {
 	}
 	filter := o.filter()
 	raw := p.global.output == outJSON || p.global.output == outJSONL
-	filter.Spec = raw // programs get the whole job; a table has no column for it
+	filter.Spec = raw // programs get the whole job, a table what it has columns for
+	filter.Brief = p.global.output == outTable || p.global.output == outID
 	if raw && o.sort == "id" && len(o.ids) == 0 {
 		return p.lsRaw(ctx, c, filter)
 	}
@@ -116,7 +117,7 @@ func (p *program) ls(ctx context.Context, o lsOptions) error {
 
 // filter is what the daemon is asked for: it filters, so that little is sent.
 func (o lsOptions) filter() api.Filter {
-	f := api.Filter{IDs: o.ids, States: o.states, Labels: o.labels, Limit: api.MaxLimit}
+	f := api.Filter{IDs: o.ids, States: o.states, Labels: o.labels}
 	if len(f.States) == 0 && !o.all && len(o.ids) == 0 {
 		f.States = activeStates
 	}

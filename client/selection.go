@@ -57,7 +57,7 @@ func (s selection) resolve(ctx context.Context, c *api.Client, states []api.Stat
 	if len(s.ids) > 0 {
 		return s.ids, nil
 	}
-	jobs, err := c.Jobs(ctx, api.Filter{States: states, Labels: s.labels, Limit: api.MaxLimit})
+	jobs, err := c.Jobs(ctx, api.Filter{States: states, Labels: s.labels})
 	if err != nil {
 		return nil, err
 	}

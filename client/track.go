@@ -36,7 +36,7 @@ type tracker struct {
 // them as they ended, in the order of ids.
 func track(ctx context.Context, c *api.Client, ids []int64, s sink) ([]*api.Job, error) {
 	t := &tracker{c: c, sink: s, ids: ids, jobs: make(map[int64]*api.Job, len(ids))}
-	jobs, err := c.Jobs(ctx, api.Filter{IDs: ids, Limit: api.MaxLimit})
+	jobs, err := c.Jobs(ctx, api.Filter{IDs: ids})
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +139,7 @@ func (t *tracker) event(ctx context.Context, e *api.Event) error {
 // refresh asks the daemon how jobs are now; those that have ended are left as
 // they were unless ends are wanted.
 func (t *tracker) refresh(ctx context.Context, ids []int64, ends bool) error {
-	jobs, err := t.c.Jobs(ctx, api.Filter{IDs: ids, Limit: api.MaxLimit})
+	jobs, err := t.c.Jobs(ctx, api.Filter{IDs: ids})
 	if err != nil {
 		return err
 	}

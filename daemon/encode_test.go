@@ -42,7 +42,7 @@ func drawJob(t *rapid.T) api.Job {
 func TestListIsAsEncodingJSONWritesIt(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		jobs := rapid.SliceOfN(rapid.Custom(drawJob), 1, 3).Draw(t, "jobs")
-		got, err := encodeList(jobs, 7)
+		got, err := encodeList(jobs, 7, appendJob)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -52,6 +52,38 @@ func TestListIsAsEncodingJSONWritesIt(t *testing.T) {
 		}
 		if !bytes.Equal(bytes.TrimSpace(got), want) {
 			t.Fatalf("got  %s\nwant %s", got, want)
+		}
+	})
+}
+
+// A brief list decodes to the same jobs, less what it leaves out.
+func TestBriefListKeepsWhatItHas(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		j := drawJob(t)
+		b, err := encodeList([]api.Job{j}, 0, appendBrief)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got api.JobList
+		if err := json.Unmarshal(b, &got); err != nil {
+			t.Fatalf("%v in %s", err, b)
+		}
+		want := api.Job{ID: j.ID, Name: j.Name, Kind: j.Kind, State: j.State, Reason: j.Reason, Device: j.Device,
+			Owner: j.Owner, Priority: j.Priority, StartedAt: j.StartedAt, FinishedAt: j.FinishedAt,
+			Progress: j.Progress, Error: j.Error}
+		if len(j.Metrics) > 0 {
+			want.Metrics = j.Metrics
+		}
+		wantJSON, err := json.Marshal(want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		gotJSON, err := json.Marshal(got.Jobs[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(gotJSON, wantJSON) {
+			t.Fatalf("got  %s\nwant %s", gotJSON, wantJSON)
 		}
 	})
 }

@@ -87,12 +87,13 @@ type listInput struct {
 	After int64    `query:"after" doc:"the cursor: ids greater than this"`
 	Limit int      `query:"limit" minimum:"1" maximum:"100000" default:"1000"`
 	Spec  bool     `query:"spec" default:"true" doc:"with specifications"`
+	Brief bool     `query:"brief" doc:"only what a table shows: no specification, labels or usage, and nothing that is zero"`
 }
 
 func (in *listInput) filter() (store.Filter, error) {
 	f := store.Filter{
 		Kind: api.Kind(in.Kind), Owner: in.Owner, Name: in.Name, IDs: in.ID,
-		After: in.After, Limit: in.Limit, Spec: in.Spec,
+		After: in.After, Limit: in.Limit, Spec: in.Spec && !in.Brief,
 	}
 	for _, st := range in.State {
 		f.States = append(f.States, api.State(st))
@@ -116,12 +117,20 @@ func (s *server) list(ctx context.Context, in *listInput) (*streamOutput, error)
 	if err != nil {
 		return nil, err
 	}
-	jobs, next, err := s.store.List(ctx, f)
+	list := s.store.List
+	if inTable(&f) {
+		list = func(ctx context.Context, f store.Filter) ([]api.Job, int64, error) { return s.owner.list(ctx, &f) }
+	}
+	jobs, next, err := list(ctx, f)
 	if err != nil {
 		return nil, s.fault(err)
 	}
 	s.board.complete(jobs, time.Now())
-	body, err := encodeList(jobs, next)
+	encode := appendJob
+	if in.Brief {
+		encode = appendBrief
+	}
+	body, err := encodeList(jobs, next, encode)
 	if err != nil {
 		return nil, s.fault(err)
 	}

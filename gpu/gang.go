@@ -3,13 +3,21 @@ package gpu
 import (
 	"container/heap"
 	"fmt"
+	"log/slog"
 	"math"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"weft/gpu/train"
 )
+
+// laneNice is the nice value of threads that train: about a ninth of the share
+// of a normal thread, when both want the core.
+const laneNice = 10
 
 // A gang is the set of jobs resident on the host device and the lanes that
 // serve them. A lane takes the job that has been served least, runs it for one
@@ -110,8 +118,13 @@ func (g *gang) drain() {
 	g.writes.Wait()
 }
 
-// serve is one lane's life.
+// serve is one lane's life. Its thread takes processor time that others leave,
+// so that the daemon, and people's own programs, answer while every core trains.
 func (g *gang) serve(lane int) {
+	runtime.LockOSThread() // and never unlocked: the thread ends with the lane
+	if err := unix.Setpriority(unix.PRIO_PROCESS, 0, laneNice); err != nil {
+		slog.Warn("lane runs at normal priority", "lane", lane, "error", err)
+	}
 	for {
 		r, stop := g.take()
 		if r == nil {

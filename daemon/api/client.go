@@ -183,11 +183,11 @@ func (c *Client) call(ctx context.Context, r request, out any) error {
 	if err != nil {
 		return c.explain(err)
 	}
-	decode := json.Unmarshal
-	if list, ok := out.(*JobList); ok {
-		decode = func(b []byte, _ any) error { return decodeJobs(b, list) }
+	if raw, ok := out.(*[]byte); ok {
+		*raw = b
+		return nil
 	}
-	if err := decode(b, out); err != nil {
+	if err := json.Unmarshal(b, out); err != nil {
 		return fmt.Errorf("decode %s %s: %w", r.method, r.path, err)
 	}
 	return nil

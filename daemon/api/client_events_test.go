@@ -154,6 +154,7 @@ func TestEventsEndsWithItsReader(t *testing.T) {
 		break
 	}
 	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
 	s.after = nil
 	var last error
 	for _, err := range c.Events(ctx, EventFilter{}, -1) {

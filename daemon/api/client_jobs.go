@@ -19,8 +19,9 @@ type Filter struct {
 	Name   string
 	Labels map[string]string // all of them must match
 	After  int64             // ids greater than this
-	Limit  int               // jobs in one answer; 0: the daemon's default
+	Limit  int               // jobs in one answer; 0: as suits
 	Spec   bool              // with specifications
+	Brief  bool              // only id, name, kind, state, reason, device, owner, priority, times, progress, metrics, error
 }
 
 func (f Filter) query() url.Values {
@@ -46,27 +47,14 @@ func (f Filter) query() url.Values {
 		q.Set("limit", strconv.Itoa(f.Limit))
 	}
 	q.Set("spec", strconv.FormatBool(f.Spec))
+	if f.Brief {
+		q.Set("brief", "true")
+	}
 	return q
 }
 
 // maxIDsPerGet keeps a list of ids within what servers take as a request line.
 const maxIDsPerGet = 500
-
-// Jobs lists all jobs that match, over as many answers as it takes, by id.
-func (c *Client) Jobs(ctx context.Context, f Filter) ([]Job, error) {
-	var all []Job
-	err := c.eachPage(ctx, f, func(f Filter) (int64, error) {
-		var page JobList
-		err := c.call(ctx, request{method: http.MethodGet, path: "/v1/jobs", query: f.query(), again: true}, &page)
-		if all == nil {
-			all = page.Jobs
-		} else {
-			all = append(all, page.Jobs...)
-		}
-		return page.Next, err
-	})
-	return all, err
-}
 
 // RawJobs is Jobs with each job's JSON as the daemon wrote it, so that fields
 // this client does not know pass through.

@@ -1,116 +1,87 @@
 package api
 
 import (
-	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
 	"regexp"
-	"runtime"
-	"slices"
+	"strconv"
 	"sync"
 )
 
-// parallelBytes is the size of a list from which its jobs are decoded on all
-// cores: ten thousand jobs are 5 MB, most of a command's time.
-const parallelBytes = 256 << 10
+// jobsPerPage is how many jobs Jobs asks for at once, unless it is told: few
+// enough that the daemon's work on a page and ours overlap, enough that a page
+// is worth a request.
+const jobsPerPage = 2500
 
-// decodeJobs decodes GET /v1/jobs. A long list is cut between jobs and its
-// pieces are decoded at once; a list of any other form than the daemon writes,
-// or with a fault in it, is decoded as a whole, so the result is the same.
-func decodeJobs(b []byte, out *JobList) error {
-	if len(b) >= parallelBytes {
-		if list, ok := decodePieces(b, runtime.GOMAXPROCS(0)); ok {
-			*out = list
-			return nil
-		}
+// Jobs lists all jobs that match, over as many answers as it takes, by id. A
+// page is decoded while the daemon makes the next.
+func (c *Client) Jobs(ctx context.Context, f Filter) ([]Job, error) {
+	if f.Limit == 0 {
+		f.Limit = jobsPerPage
 	}
-	return json.Unmarshal(b, out)
+	var pages jobPages
+	err := c.eachPage(ctx, f, func(f Filter) (int64, error) {
+		var body []byte
+		err := c.call(ctx, request{method: http.MethodGet, path: "/v1/jobs", query: f.query(), again: true}, &body)
+		if err != nil {
+			return 0, err
+		}
+		return pages.add(body)
+	})
+	jobs, decodeErr := pages.wait()
+	return jobs, errors.Join(err, decodeErr)
 }
 
-// decodePieces decodes the jobs of b in n pieces.
-func decodePieces(b []byte, n int) (list JobList, ok bool) {
-	start, cuts, end := cutJobs(b, n)
-	if end < 0 || !listTail.Match(b[end:]) {
-		return list, false
-	}
-	frame := slices.Concat(b[:start], b[end:]) // the object without its jobs
-	if json.Unmarshal(frame, &list) != nil || len(list.Jobs) != 0 {
-		return list, false
-	}
-	pieces, errs := make([][]Job, len(cuts)), make([]error, len(cuts))
-	var wg sync.WaitGroup
-	for i, from := range cuts {
-		to := end
-		if i+1 < len(cuts) {
-			to = cuts[i+1] - 1 // the comma
-		}
-		wg.Go(func() {
-			errs[i] = json.Unmarshal(slices.Concat([]byte{'['}, b[from:to], []byte{']'}), &pieces[i])
-		})
-	}
-	wg.Wait()
-	for i, err := range errs {
-		if err != nil || len(pieces[i]) == 0 {
-			return list, false
-		}
-	}
-	list.Jobs = slices.Concat(pieces...)
-	return list, true
+// jobPages decodes pages of a list, each in a goroutine that wait waits for.
+type jobPages struct {
+	pages    []*JobList
+	errs     []*error
+	decoding sync.WaitGroup
 }
 
-// listTail is what follows the jobs in the daemon's form of the list.
-var listTail = regexp.MustCompile(`^\](,"next":[0-9]+)?\}\s*$`)
-
-// cutJobs finds the array of jobs and at most n places in it, each the start
-// of a job, that cut it into pieces of like size. The array's inside is
-// b[start:end]; end is below 0 where b does not have the daemon's form.
-func cutJobs(b []byte, n int) (start int, cuts []int, end int) {
-	key := []byte(`"jobs":[`)
-	start = bytes.Index(b, key)
-	if start < 0 || bytes.Count(b[:start], []byte("{")) != 1 || bytes.IndexByte(b[:start], '[') >= 0 {
-		return 0, nil, -1
-	}
-	start += len(key)
-	cuts = []int{start}
-	step := (len(b) - start) / max(n, 1)
-	depth := 0
-	for i := start; i < len(b); i++ {
-		switch b[i] {
-		case '"':
-			if i = endOfString(b, i); i < 0 {
-				return 0, nil, -1
-			}
-		case '{', '[':
-			depth++
-		case '}', ']':
-			if depth == 0 {
-				return start, cuts, i
-			}
-			depth--
-		case ',':
-			if depth == 0 && len(cuts) < n && i+1 >= start+len(cuts)*step {
-				cuts = append(cuts, i+1)
-			}
+// add begins to decode a page and returns its cursor to the next one; 0: none.
+func (p *jobPages) add(body []byte) (next int64, err error) {
+	page, failed := new(JobList), new(error)
+	p.pages, p.errs = append(p.pages, page), append(p.errs, failed)
+	decode := func() {
+		if err := json.Unmarshal(body, page); err != nil {
+			*failed = fmt.Errorf("decode list of jobs: %w", err)
 		}
 	}
-	return 0, nil, -1
+	if next, ok := cursorOf(body); ok {
+		p.decoding.Go(decode)
+		return next, nil
+	}
+	decode()
+	return page.Next, *failed
 }
 
-// endOfString returns the place of the quote that closes the string opened at
-// b[i], or -1.
-func endOfString(b []byte, i int) int {
-	for i++; i < len(b); i++ {
-		j := bytes.IndexByte(b[i:], '"')
-		if j < 0 {
-			return -1
+// wait returns the jobs of all pages in order.
+func (p *jobPages) wait() ([]Job, error) {
+	p.decoding.Wait()
+	var jobs []Job
+	for i, page := range p.pages {
+		if err := *p.errs[i]; err != nil {
+			return nil, err
 		}
-		i += j
-		slashes := 0
-		for b[i-1-slashes] == '\\' {
-			slashes++
-		}
-		if slashes%2 == 0 {
-			return i
-		}
+		jobs = append(jobs, page.Jobs...)
 	}
-	return -1
+	return jobs, nil
+}
+
+// listTail is the end of a list in the daemon's form.
+var listTail = regexp.MustCompile(`\],"next":([0-9]{1,18})\}\s*$`)
+
+// cursorOf reads a list's cursor without decoding the rest. What it reads
+// cannot be within a string, for it runs to the document's end.
+func cursorOf(body []byte) (next int64, ok bool) {
+	m := listTail.FindSubmatch(body[max(0, len(body)-64):])
+	if m == nil {
+		return 0, false
+	}
+	next, err := strconv.ParseInt(string(m[1]), 10, 64)
+	return next, err == nil
 }

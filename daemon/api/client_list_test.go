@@ -9,77 +9,84 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Decoding in pieces gives what decoding as a whole does, whatever is in the
-// names, and into however many pieces the list is cut.
-func TestDecodePiecesIsDecoding(t *testing.T) {
+// Pages decode to the list that was cut into them, whatever is in the names.
+func TestPagesAreTheList(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		names := rapid.SliceOf(rapid.OneOf(rapid.String(), rapid.SampledFrom([]string{`\`, `\"`, `"},{"`, `],"next":7`, `{[`}))).Draw(t, "names")
-		in := JobList{Jobs: []Job{}, Next: rapid.Int64Range(0, 9).Draw(t, "next")}
-		for i, n := range names {
-			in.Jobs = append(in.Jobs, Job{ID: int64(i), Name: n, Labels: map[string]string{n: n}, Metrics: map[string]float64{"x": 1}, Error: &Error{Message: n}})
+		name := rapid.OneOf(rapid.String(), rapid.SampledFrom([]string{`\`, `\"`, `"},{"`, `],"next":7}`, `{[`}))
+		var want []Job
+		var pages jobPages
+		for page := range rapid.IntRange(0, 4).Draw(t, "pages") {
+			list := JobList{Jobs: []Job{}, Next: int64(page)}
+			for i := range rapid.IntRange(0, 5).Draw(t, "jobs") {
+				n := name.Draw(t, "name")
+				list.Jobs = append(list.Jobs, Job{ID: int64(i), Name: n, Labels: map[string]string{n: n}})
+			}
+			want = append(want, list.Jobs...)
+			b, err := json.Marshal(list)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if rapid.Bool().Draw(t, "another form") {
+				b = append([]byte(`{"x":1,`), b[1:]...)
+				b = append(b[:len(b)-1], `,"y":2}`...)
+			}
+			if next, err := pages.add(b); err != nil || next != int64(page) {
+				t.Fatalf("cursor %d, %v of %s", next, err, b)
+			}
 		}
-		b, err := json.Marshal(in)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var want JobList
-		if err := json.Unmarshal(b, &want); err != nil {
-			t.Fatal(err)
-		}
-		got, ok := decodePieces(b, rapid.IntRange(1, 8).Draw(t, "pieces"))
-		if len(names) == 0 {
-			return // an empty piece is no list; the whole is decoded instead
-		}
-		if !ok || !cmp.Equal(got, want) {
-			t.Fatalf("ok %v\n%s", ok, cmp.Diff(got, want))
+		got, err := pages.wait()
+		if err != nil || len(got) != len(want) || (len(want) > 0 && !cmp.Equal(got, want)) {
+			t.Fatalf("%v\n%s", err, cmp.Diff(got, want))
 		}
 	})
 }
 
-func TestDecodePiecesLeavesOtherFormsAlone(t *testing.T) {
-	for _, s := range []string{``, `{}`, `{"next":1}`, `{"jobs":null}`, `{"jobs":[{"id":1}`, `{"jobs":[{"id":1},{"id":"x"}]}`, `{"a":{"jobs":[{"id":1}]}}`,
-		`[{"jobs":[]}]`, `{"jobs":[{"name":"`, `{"jobs":[1,2]}`, `{"jobs":[{"id":1}]`, `{"jobs":[{"id":1}]}}`} {
-		if got, ok := decodePieces([]byte(s), 2); ok {
-			t.Errorf("%s: decoded %+v", s, got)
+func TestPagesThatAreNoLists(t *testing.T) {
+	for _, s := range []string{``, `{`, `[]`, `{"jobs":7}`, `{"jobs":[{"id":"x"}],"next":0}`, `],"next":5}`, `{"next":99999999999999999999}`} {
+		var pages jobPages
+		_, err := pages.add([]byte(s))
+		jobs, waitErr := pages.wait()
+		if err == nil && waitErr == nil || jobs != nil {
+			t.Errorf("%q: jobs %v, errors %v, %v", s, jobs, err, waitErr)
 		}
 	}
 }
 
-// No bytes make the pieces decode to something that the whole does not.
-func FuzzDecodePieces(f *testing.F) {
-	for _, s := range []string{`{"jobs":[{"id":1},{"id":2}],"next":3}`, `{"$schema":"x","jobs":[{"name":"\\\"]"}]}`, `{"jobs":[{}],"jobs":[{}]}`, `{"jobs":[,{}]}`} {
+// No list's cursor is read otherwise than it is decoded.
+func FuzzCursor(f *testing.F) {
+	for _, s := range []string{`{"jobs":[{"id":1}],"next":3}`, `{"a":"],\"next\":3}"}`, `{"next":1,"jobs":[],"next":2}`, `{"jobs":[{"x":[],"next":4}`} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		got, ok := decodePieces(b, 3)
+		next, ok := cursorOf(b)
 		if !ok {
 			return
 		}
 		var want JobList
-		if err := json.Unmarshal(b, &want); err != nil {
-			t.Fatalf("%q decodes in pieces, and not as a whole: %v", b, err)
-		}
-		if !cmp.Equal(got, want) {
-			t.Fatalf("%q\n%s", b, cmp.Diff(got, want))
+		if err := json.Unmarshal(b, &want); err == nil && want.Next != next {
+			t.Fatalf("%q: cursor %d, decoded %d", b, next, want.Next)
 		}
 	})
 }
 
 func BenchmarkDecodeJobs(b *testing.B) {
-	in := JobList{}
+	list := JobList{}
 	for i := range 10_000 {
-		in.Jobs = append(in.Jobs, Job{ID: int64(i), Name: fmt.Sprintf("digits-mlp/lr=0.001,seed=%d", i), State: Queued, Reason: "behind 12 jobs"})
+		list.Jobs = append(list.Jobs, Job{ID: int64(i), Name: fmt.Sprintf("digits-mlp/lr=0.001,seed=%d", i), State: Queued, Reason: "behind 12 jobs"})
 	}
-	text, err := json.Marshal(in)
+	text, err := json.Marshal(list)
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.SetBytes(int64(len(text)))
 	b.ReportAllocs()
 	for b.Loop() {
-		var out JobList
-		if err := decodeJobs(text, &out); err != nil {
+		var pages jobPages
+		if _, err := pages.add(text); err != nil {
 			b.Fatal(err)
+		}
+		if jobs, err := pages.wait(); err != nil || len(jobs) != 10_000 {
+			b.Fatalf("%d jobs, %v", len(jobs), err)
 		}
 	}
 }
