@@ -40,6 +40,7 @@ func (p *program) startDaemon(ctx context.Context, dir string) (*ownDaemon, erro
 		return nil, fmt.Errorf("create log: %w", err)
 	}
 	defer log.Close() // the daemon has its own descriptor
+	// #nosec G204 -- this program itself
 	d.cmd = exec.Command(path, "serve", "--state-dir", filepath.Join(dir, "state"), "--socket", socket)
 	d.cmd.Env = cleanEnvironment(os.Environ())
 	d.cmd.Stderr = log

@@ -59,7 +59,8 @@ func saveFile(name string, force bool, fill func(io.Writer) error) (err error) {
 // user's umask leaves, which os.CreateTemp would not.
 func createBeside(name string) (*os.File, error) {
 	for {
-		tmp := fmt.Sprintf("%s/.%s.%08x", filepath.Dir(name), filepath.Base(name), rand.Uint32())
+		tmp := fmt.Sprintf("%s/.%s.%08x", filepath.Dir(name), filepath.Base(name), rand.Uint32()) // #nosec G404 -- O_EXCL guards
+		// #nosec G302 -- the user's own file, as the umask has it
 		f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 		if !errors.Is(err, fs.ErrExist) {
 			return f, err

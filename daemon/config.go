@@ -112,7 +112,8 @@ func makeStateDir(dir string) error {
 	if err := os.MkdirAll(filepath.Join(dir, jobsName), 0o700); err != nil {
 		return fmt.Errorf("make state directory: %w", err)
 	}
-	if err := os.Chmod(dir, 0o700); err != nil { // #nosec G302 -- a directory
+	// #nosec G302 -- a directory
+	if err := os.Chmod(dir, 0o700); err != nil {
 		return fmt.Errorf("protect state directory: %w", err)
 	}
 	return nil

@@ -212,7 +212,7 @@ func Expand(axes []Axis, o Options) ([]Point, error) {
 	case !draws && o.Samples > 0:
 		return nil, &Error{"--samples without a random axis", "--sweep lr=randlog:1e-4:1e-1"}
 	}
-	rng := rand.New(rand.NewPCG(o.Seed, 0))
+	rng := rand.New(rand.NewPCG(o.Seed, 0)) // #nosec G404 -- draws that a seed repeats
 	points := make([]Point, 0, total)
 	for range max(o.Samples, 1) {
 		drawn := make(map[string]string, len(axes))

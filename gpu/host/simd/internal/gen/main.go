@@ -37,7 +37,7 @@ func run(args []string) error {
 		return err
 	}
 	for name, content := range files {
-		// Source files are for everybody to read. #nosec G306
+		// #nosec G306 -- source files are for everybody to read
 		if err := os.WriteFile(filepath.Join(args[0], name), content, 0o644); err != nil {
 			return fmt.Errorf("write generated file: %w", err)
 		}
