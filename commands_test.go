@@ -22,10 +22,10 @@ func startDaemon(ts *testscript.TestScript, neg bool, args []string) {
 	stderr, err := cmd.StderrPipe()
 	ts.Check(err)
 	ts.Check(cmd.Start())
-	out := &transcript{lines: make(chan string, 1)}
+	out := newTranscript()
 	go out.follow(stderr)
-	if _, ok := <-out.lines; !ok {
-		ts.Fatalf("weft serve ended before it was ready:\n%s", out)
+	if !out.contains("weft: ready on ") {
+		ts.Fatalf("weft serve is not ready:\n%s", out)
 	}
 	ts.Setenv("DAEMON_PID", strconv.Itoa(cmd.Process.Pid))
 	ts.Defer(func() {

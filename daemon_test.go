@@ -28,17 +28,62 @@ type served struct {
 	stderr *transcript
 }
 
-// transcript collects a process's output and can wait for a line of it.
+// transcript collects a process's output and can wait for words in it.
 type transcript struct {
-	mu    sync.Mutex // guards text and lines
-	text  bytes.Buffer
-	lines chan string // closed at the end of output
+	mu      sync.Mutex // guards what follows
+	text    bytes.Buffer
+	changed chan struct{} // closed and replaced whenever text grows
+	ended   bool          // no more output comes
 }
+
+func newTranscript() *transcript { return &transcript{changed: make(chan struct{})} }
 
 func (tr *transcript) String() string {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
 	return tr.text.String()
+}
+
+// follow reads r to its end.
+func (tr *transcript) follow(r io.Reader) {
+	buf := make([]byte, 4096)
+	for {
+		n, err := r.Read(buf)
+		tr.mu.Lock()
+		tr.text.Write(buf[:n])
+		tr.ended = err != nil
+		close(tr.changed)
+		tr.changed = make(chan struct{})
+		tr.mu.Unlock()
+		if err != nil {
+			return
+		}
+	}
+}
+
+// contains waits until the words are there; false: they will not come.
+func (tr *transcript) contains(words string) bool {
+	timeout := time.After(patience)
+	for {
+		tr.mu.Lock()
+		there, ended, changed := strings.Contains(tr.text.String(), words), tr.ended, tr.changed
+		tr.mu.Unlock()
+		if there || ended {
+			return there
+		}
+		select {
+		case <-changed:
+		case <-timeout:
+			return false
+		}
+	}
+}
+
+func (tr *transcript) await(t testing.TB, words string) {
+	t.Helper()
+	if !tr.contains(words) {
+		t.Fatalf("weft serve does not say %q:\n%s", words, tr)
+	}
 }
 
 // serve starts a daemon on dir and returns when it accepts requests.
@@ -69,38 +114,9 @@ func (s *served) start(args ...string) {
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatalf("start weft serve: %v", err)
 	}
-	s.stderr = &transcript{lines: make(chan string, 1)}
+	s.stderr = newTranscript()
 	go s.stderr.follow(stderr)
-	select {
-	case line, ok := <-s.stderr.lines:
-		if !ok {
-			s.t.Fatalf("weft serve ended before it was ready:\n%s", s.stderr)
-		}
-		_ = line
-	case <-time.After(patience):
-		s.t.Fatalf("weft serve is not ready after %v:\n%s", patience, s.stderr)
-	}
-}
-
-// follow sends the first line that says ready, and keeps everything.
-func (tr *transcript) follow(r io.Reader) {
-	defer close(tr.lines)
-	buf := make([]byte, 4096)
-	ready := false
-	for {
-		n, err := r.Read(buf)
-		tr.mu.Lock()
-		tr.text.Write(buf[:n])
-		text := tr.text.String()
-		tr.mu.Unlock()
-		if !ready && strings.Contains(text, "weft: ready on ") {
-			ready = true
-			tr.lines <- text
-		}
-		if err != nil {
-			return
-		}
-	}
+	s.stderr.await(s.t, "weft: ready on ")
 }
 
 // kill ends the daemon at once, as SIGKILL does, and reaps it.

@@ -27,7 +27,7 @@ func serveDaemon(ctx context.Context, o client.ServeOptions, stderr io.Writer) e
 	if err != nil {
 		return err
 	}
-	go abortOnSecondSignal(ctx, d)
+	abortOnSecondSignal(d)
 	return d.Run(ctx)
 }
 
@@ -60,11 +60,14 @@ func defaultSocket(state string) string {
 	return filepath.Join(state, "weft.sock")
 }
 
-// abortOnSecondSignal ends with the process.
-func abortOnSecondSignal(ctx context.Context, d *daemon.Daemon) {
-	<-ctx.Done()
-	again := make(chan os.Signal, 1)
-	signal.Notify(again, os.Interrupt, syscall.SIGTERM)
-	<-again
-	d.Abort()
+// abortOnSecondSignal counts the signals, of which the first ends the context
+// of the daemon's Run. Its goroutine ends with the process.
+func abortOnSecondSignal(d *daemon.Daemon) {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		<-signals
+		d.Abort()
+	}()
 }
