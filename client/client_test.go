@@ -176,8 +176,10 @@ func TestFollowIsNotMisledByHistory(t *testing.T) {
 		answer(w, api.JobList{Jobs: []api.Job{j}})
 	})
 	mux.HandleFunc("GET /v1/events", func(w http.ResponseWriter, _ *http.Request) {
-		for i, e := range []string{`"type":"started","state":"running"`, `"type":"failed","state":"failed"`, `"type":"retried","state":"queued"`,
-			`"type":"started","state":"running"`, `"type":"epoch","state":"running","epoch":{"epoch":1,"step":9,"metrics":{"train_loss":0.5}}`,
+		for i, e := range []string{`"type":"started","state":"running"`, `"type":"failed","state":"failed"`,
+			`"type":"retried","state":"queued"`,
+			`"type":"started","state":"running"`,
+			`"type":"epoch","state":"running","epoch":{"epoch":1,"step":9,"metrics":{"train_loss":0.5}}`,
 			`"type":"succeeded","state":"succeeded"`} {
 			fmt.Fprintf(w, "id: %d\nevent: e\ndata: {\"id\":%d,\"job\":1,%s}\n\n", i+1, i+1, e)
 		}
@@ -190,7 +192,8 @@ func TestFollowIsNotMisledByHistory(t *testing.T) {
 }
 
 func TestIDsText(t *testing.T) {
-	for want, ids := range map[string][]int64{"": nil, "3": {3}, "3 4": {3, 4}, "3-5": {3, 4, 5}, "1 3-6 9 12 13": {1, 3, 4, 5, 6, 9, 12, 13}} {
+	for want, ids := range map[string][]int64{"": nil, "3": {3}, "3 4": {3, 4}, "3-5": {3, 4, 5},
+		"1 3-6 9 12 13": {1, 3, 4, 5, 6, 9, 12, 13}} {
 		if got := idsText(ids); got != want {
 			t.Errorf("idsText(%v) = %q, want %q", ids, got, want)
 		}
@@ -204,8 +207,10 @@ func TestIDsText(t *testing.T) {
 }
 
 func TestDurationText(t *testing.T) {
-	for d, want := range map[time.Duration]string{0: "0.00s", -time.Second: "0s", 320 * time.Millisecond: "0.32s", 8440 * time.Millisecond: "8.4s",
-		59990 * time.Millisecond: "59.9s", 185 * time.Second: "3m05s", 127 * time.Minute: "2h07m", 99 * time.Hour: "4d03h"} {
+	for d, want := range map[time.Duration]string{0: "0.00s", -time.Second: "0s",
+		320 * time.Millisecond: "0.32s", 8440 * time.Millisecond: "8.4s",
+		59990 * time.Millisecond: "59.9s", 185 * time.Second: "3m05s", 127 * time.Minute: "2h07m",
+		99 * time.Hour: "4d03h"} {
 		if got := durationText(d); got != want {
 			t.Errorf("durationText(%v) = %s, want %s", d, got, want)
 		}
@@ -213,7 +218,8 @@ func TestDurationText(t *testing.T) {
 }
 
 func TestNumberText(t *testing.T) {
-	for v, want := range map[float64]string{0: "0.0000", 0.97123: "0.9712", 12.25: "12.2500", 1234.56: "1234.6", 1e-5: "1.000e-05", 3e7: "3.000e+07", -0.5: "-0.5000"} {
+	for v, want := range map[float64]string{0: "0.0000", 0.97123: "0.9712", 12.25: "12.2500", 1234.56: "1234.6",
+		1e-5: "1.000e-05", 3e7: "3.000e+07", -0.5: "-0.5000"} {
 		if got := numberText(v); got != want {
 			t.Errorf("numberText(%v) = %s, want %s", v, got, want)
 		}
@@ -278,8 +284,9 @@ func TestDemo(t *testing.T) {
 	nothingLeft("demo")
 
 	r := run(t.Context(), "fail")
-	if r.code != exitUnreachable || r.stderr != "weft: the daemon ended before it was ready; its last words: weft: no memory for a daemon\n"+
-		"try: weft demo --keep keeps its log\n" {
+	if r.code != exitUnreachable ||
+		r.stderr != "weft: the daemon ended before it was ready; its last words: weft: no memory for a daemon\n"+
+			"try: weft demo --keep keeps its log\n" {
 		t.Errorf("a daemon that fails: %s", r)
 	}
 	nothingLeft("a daemon that fails")
@@ -307,7 +314,8 @@ func TestOwnDaemonIsKilledInTheEnd(t *testing.T) {
 	if err != nil {
 		t.Skip("bash is not here")
 	}
-	cmd := exec.CommandContext(t.Context(), bash, "-c", "trap '' TERM; echo ready; while :; do read -t 60 <> <(:); done")
+	cmd := exec.CommandContext(t.Context(), bash, "-c",
+		"trap '' TERM; echo ready; while :; do read -t 60 <> <(:); done")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -349,7 +357,9 @@ func BenchmarkLs(b *testing.B) {
 	host := serveHandler(b, mux)
 	b.ReportAllocs()
 	for b.Loop() {
-		if code := Run(context.Background(), App{Now: func() time.Time { return moment }}, []string{"ls", "-H", host}, nil, io.Discard, io.Discard); code != 0 {
+		app := App{Now: func() time.Time { return moment }}
+		code := Run(context.Background(), app, []string{"ls", "-H", host}, nil, io.Discard, io.Discard)
+		if code != 0 {
 			b.Fatal(code)
 		}
 	}

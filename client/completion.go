@@ -28,7 +28,8 @@ flags that have a few, and the ids of jobs that the verb can be used on.`,
 				}
 				script, ok := completionScripts[c.Args().First()]
 				if !ok {
-					return usagef("weft completion bash", "no completion for %q; there are bash, zsh and fish", c.Args().First())
+					return usagef("weft completion bash", "no completion for %q; there are bash, zsh and fish",
+						c.Args().First())
 				}
 				_, err := io.WriteString(p.stdout, script)
 				return err
@@ -258,7 +259,8 @@ func (p *program) arguments(ctx context.Context, v *verb) []candidate {
 	slices.Reverse(list) // the newest first
 	out := make([]candidate, len(list))
 	for i := range list {
-		out[i] = candidate{strconv.FormatInt(list[i].ID, 10), strings.TrimSpace(list[i].Name + " " + string(list[i].State))}
+		out[i] = candidate{strconv.FormatInt(list[i].ID, 10),
+			strings.TrimSpace(list[i].Name + " " + string(list[i].State))}
 	}
 	return out
 }

@@ -45,7 +45,8 @@ behind. The baseline is the same daemon on the same device, given each job when
 the one before has ended; a job that nobody times warms both up.`,
 			Flags: []cli.Flag{
 				&cli.IntFlag{Name: "jobs", Aliases: []string{"j"}, Value: demoJobs, Usage: "`N` models; default 10"},
-				&cli.IntFlag{Name: "epochs", Aliases: []string{"e"}, Value: demoEpochs, Usage: "`N` passes over the data; default 100"},
+				&cli.IntFlag{Name: "epochs", Aliases: []string{"e"}, Value: demoEpochs,
+					Usage: "`N` passes over the data; default 100"},
 				&cli.BoolFlag{Name: "keep", Usage: "keep the daemon's directory, with its models and log"},
 			},
 			Action: func(c *cli.Context) error {
@@ -124,8 +125,10 @@ func (p *program) demo(ctx context.Context, o demoOptions) (err error) {
 		err = p.tellDemo(r)
 	}
 	if err == nil && r.Equal < len(r.Jobs) {
-		err = &exitError{code: exitFailed, message: fmt.Sprintf("%d of %d models differ between the runs", len(r.Jobs)-r.Equal, len(r.Jobs)),
-			hint: "this should never be; weft demo --keep keeps both for a report"}
+		differ := len(r.Jobs) - r.Equal
+		err = &exitError{code: exitFailed,
+			message: fmt.Sprintf("%d of %d models differ between the runs", differ, len(r.Jobs)),
+			hint:    "this should never be; weft demo --keep keeps both for a report"}
 	}
 	return err
 }

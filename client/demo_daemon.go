@@ -65,7 +65,8 @@ func (p *program) startDaemon(ctx context.Context, dir string) (*ownDaemon, erro
 func cleanEnvironment(env []string) []string {
 	var out []string
 	for _, kv := range env {
-		if !strings.HasPrefix(kv, "WEFT_") || strings.HasPrefix(kv, "WEFT_THREADS=") || strings.HasPrefix(kv, "WEFT_MEMORY=") ||
+		if !strings.HasPrefix(kv, "WEFT_") || strings.HasPrefix(kv, "WEFT_THREADS=") || strings.HasPrefix(kv,
+			"WEFT_MEMORY=") ||
 			strings.HasPrefix(kv, "WEFT_TEST_") {
 			out = append(out, kv)
 		}
@@ -89,7 +90,8 @@ func (d *ownDaemon) untilReady(ctx context.Context) error {
 		default:
 		}
 		if e := wait.Wait(ctx, n); errors.Is(e, context.DeadlineExceeded) {
-			return &api.Error{Code: api.CodeUnreachable, Message: fmt.Sprintf("the daemon was not ready within %s", demoPatience)}
+			return &api.Error{Code: api.CodeUnreachable,
+				Message: fmt.Sprintf("the daemon was not ready within %s", demoPatience)}
 		} else if e != nil {
 			return e
 		}
@@ -109,7 +111,8 @@ func (d *ownDaemon) explain(err error) error {
 		return err
 	}
 	last := text[strings.LastIndexByte(text, '\n')+1:]
-	return &api.Error{Code: e.Code, Message: e.Message + "; its last words: " + last, Hint: "weft demo --keep keeps its log"}
+	return &api.Error{Code: e.Code, Message: e.Message + "; its last words: " + last,
+		Hint: "weft demo --keep keeps its log"}
 }
 
 // stop ends the daemon in order, by force after a while, and waits for it.

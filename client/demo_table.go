@@ -21,7 +21,8 @@ func (p *program) tellDemo(r *demoResult) error {
 		}
 		best = max(best, j.ValAccuracy)
 		t.Rows = append(t.Rows, []string{j.Name, strconv.Itoa(j.Width), strconv.FormatFloat(j.LR, 'g', -1, 64),
-			numberText(j.ValAccuracy), durationText(seconds(j.TogetherSeconds)), durationText(seconds(j.AloneSeconds)), models})
+			numberText(j.ValAccuracy), durationText(seconds(j.TogetherSeconds)),
+			durationText(seconds(j.AloneSeconds)), models})
 	}
 	var b strings.Builder
 	b.WriteByte('\n')

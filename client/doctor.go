@@ -85,7 +85,8 @@ func (p *program) ownChecks(ctx context.Context) ([]api.DoctorCheck, error) {
 	checks := []api.DoctorCheck{client, daemon, limit}
 	d, err := c.Doctor(ctx)
 	if err != nil {
-		return append(checks, api.DoctorCheck{Name: "checks", Status: api.CheckFail, Found: err.Error(), Hint: hint(err)}), nil
+		return append(checks, api.DoctorCheck{Name: "checks", Status: api.CheckFail, Found: err.Error(),
+			Hint: hint(err)}), nil
 	}
 	return append(checks, d.Checks...), nil
 }

@@ -61,7 +61,8 @@ func (p *program) follow(ctx context.Context, c *api.Client, ids []int64) error 
 	jobs, err := p.watchJobs(ctx, c, ids)
 	if errors.Is(err, context.Canceled) {
 		return &exitError{code: exitInterrupted, cause: err,
-			message: "interrupted; " + goOn(len(ids)), hint: "weft follow " + idsText(ids) + " to watch again, weft cancel to end"}
+			message: "interrupted; " + goOn(len(ids)),
+			hint:    "weft follow " + idsText(ids) + " to watch again, weft cancel to end"}
 	}
 	if err != nil {
 		return err

@@ -42,12 +42,17 @@ is left out.`,
 				&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "ids only, one a line"},
 				&cli.StringSliceFlag{Name: "state", Aliases: []string{"s"},
 					Usage: "only jobs in `STATE`: queued, running, paused, succeeded, failed, cancelled; may be repeated"},
-				&cli.StringSliceFlag{Name: "label", Aliases: []string{"l"}, Usage: "only jobs with the label `KEY=VALUE`; several must all match"},
-				&cli.StringFlag{Name: "sort", Value: "id", Usage: "`COLUMN` to sort by: " + strings.Join(sortNames(), ", ") + "; -COLUMN the other way round"},
-				&cli.BoolFlag{Name: "watch", Aliases: []string{"w"}, Usage: "redraw when something happens, until interrupted"},
+				&cli.StringSliceFlag{Name: "label", Aliases: []string{"l"},
+					Usage: "only jobs with the label `KEY=VALUE`; several must all match"},
+				&cli.StringFlag{Name: "sort", Value: "id",
+					Usage: "`COLUMN` to sort by: " + strings.Join(sortNames(), ", ") +
+						"; -COLUMN the other way round"},
+				&cli.BoolFlag{Name: "watch", Aliases: []string{"w"},
+					Usage: "redraw when something happens, until interrupted"},
 			},
 			Action: func(c *cli.Context) error {
-				o := lsOptions{all: c.Bool("all"), quiet: c.Bool("quiet"), watch: c.Bool("watch"), sort: c.String("sort")}
+				o := lsOptions{all: c.Bool("all"), quiet: c.Bool("quiet"), watch: c.Bool("watch"),
+					sort: c.String("sort")}
 				var err error
 				if o.ids, err = parseIDs(c.Args().Slice()); err != nil {
 					return err
@@ -169,7 +174,8 @@ func missing(ids []int64, jobs []api.Job) error {
 	}
 	for _, id := range ids {
 		if !found[id] {
-			return &api.Error{Code: api.CodeNotFound, Message: fmt.Sprintf("no job %d", id), Hint: "weft ls -a lists all jobs"}
+			return &api.Error{Code: api.CodeNotFound, Message: fmt.Sprintf("no job %d", id),
+				Hint: "weft ls -a lists all jobs"}
 		}
 	}
 	return nil
@@ -184,7 +190,8 @@ func (p *program) jobTable(jobs []api.Job, wide bool) *table.Table {
 	}}
 	if wide {
 		t.Width = 0
-		t.Columns = append(t.Columns, table.Column{Head: "PRIORITY", Right: true}, table.Column{Head: "ATTEMPT", Right: true},
+		t.Columns = append(t.Columns,
+			table.Column{Head: "PRIORITY", Right: true}, table.Column{Head: "ATTEMPT", Right: true},
 			table.Column{Head: "DEVICE-TIME", Right: true}, table.Column{Head: "LABELS"})
 	}
 	now := p.app.Now()
@@ -192,7 +199,8 @@ func (p *program) jobTable(jobs []api.Job, wide bool) *table.Table {
 	cells := make([]string, len(jobs)*len(t.Columns))
 	for i := range jobs {
 		j := &jobs[i]
-		row := append(cells[:0:len(t.Columns)], strconv.FormatInt(j.ID, 10), j.Name, string(j.Kind), string(j.State), j.Device,
+		row := append(cells[:0:len(t.Columns)], strconv.FormatInt(j.ID, 10), j.Name, string(j.Kind),
+			string(j.State), j.Device,
 			progressText(j.Progress), metricText(j.Metrics), elapsedText(j, now), j.Owner, reasonText(j))
 		if wide {
 			row = append(row, strconv.Itoa(j.Priority), strconv.Itoa(j.Attempt),

@@ -41,7 +41,8 @@ the data's preparation as metadata. The file appears whole or not at all.`,
 					return err
 				}
 				if c.String("out") == "" {
-					return usagef(fmt.Sprintf("weft model %d -o model.safetensors", id), "weft model needs a file to write")
+					return usagef(fmt.Sprintf("weft model %d -o model.safetensors", id),
+						"weft model needs a file to write")
 				}
 				return p.model(c.Context, modelOptions{id, c.String("out"), c.Bool("force")})
 			},

@@ -38,7 +38,8 @@ or the number predicted.`,
 				}
 				o := predictOptions{id: id, file: c.String("out"), force: c.Bool("force")}
 				if c.String("data") == "" {
-					return usagef(fmt.Sprintf("weft predict %d --data rows.csv", id), "weft predict needs rows to predict")
+					return usagef(fmt.Sprintf("weft predict %d --data rows.csv", id),
+						"weft predict needs rows to predict")
 				}
 				if o.data, err = filepath.Abs(c.String("data")); err != nil {
 					return fmt.Errorf("find %s: %w", c.String("data"), err)

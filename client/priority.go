@@ -30,7 +30,8 @@ for work that can wait.`,
 				}
 				n, err := strconv.Atoi(c.Args().Get(1))
 				if err != nil {
-					return usagef(fmt.Sprintf("weft priority %d 10", id), "%q is not a priority: a whole number", c.Args().Get(1))
+					return usagef(fmt.Sprintf("weft priority %d 10", id),
+						"%q is not a priority: a whole number", c.Args().Get(1))
 				}
 				return p.priority(c.Context, id, n)
 			},

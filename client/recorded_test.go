@@ -46,15 +46,18 @@ func recordedJobs() []api.Job {
 			SubmittedAt: *at(-time.Hour), Progress: api.Progress{Epochs: 20, Steps: 900}, Metrics: map[string]float64{}}
 	}
 	done := base(1, "digits-mlp", api.Succeeded)
-	done.Device, done.Attempt, done.StartedAt, done.FinishedAt = "cpu", 1, at(-50*time.Minute), at(-49*time.Minute-18*time.Second)
+	done.Device, done.Attempt, done.StartedAt, done.FinishedAt = "cpu", 1, at(-50*time.Minute),
+		at(-49*time.Minute-18*time.Second)
 	done.Progress.Epoch, done.Progress.Step = 20, 900
 	done.Metrics = map[string]float64{"train_loss": 0.0314, "val_loss": 0.09, "val_accuracy": 0.975, "lr": 0.001}
 	done.Usage = api.Usage{DeviceSeconds: 30.5, WallSeconds: 42, PeakMemoryBytes: 132_000, EnergyJoules: number(420)}
 	done.Labels = map[string]string{"sweep": "a", "lr": "1e-3"}
 
 	failed := base(2, "digits-mlp/lr=10", api.Failed)
-	failed.Device, failed.Attempt, failed.Retries, failed.StartedAt, failed.FinishedAt = "cpu", 2, 1, at(-40*time.Minute), at(-39*time.Minute)
-	failed.Error = &api.Error{Code: api.CodeNaN, Message: "the loss became NaN at step 17", Hint: "a smaller learning rate, or clip_grad_norm: 1"}
+	failed.Device, failed.Attempt, failed.Retries, failed.StartedAt, failed.FinishedAt = "cpu", 2, 1,
+		at(-40*time.Minute), at(-39*time.Minute)
+	failed.Error = &api.Error{Code: api.CodeNaN, Message: "the loss became NaN at step 17",
+		Hint: "a smaller learning rate, or clip_grad_norm: 1"}
 	failed.Labels = map[string]string{"sweep": "a", "lr": "10"}
 
 	running := base(3, "boston\x1b[31m", api.Running) // a hostile name
@@ -80,8 +83,10 @@ func recordedJobs() []api.Job {
 
 func newRecorded() *recorded {
 	epochs := []api.Epoch{
-		{Epoch: 1, Step: 45, Metrics: map[string]float64{"train_loss": 1.91, "val_loss": 1.48, "val_accuracy": 0.8245, "lr": 0.001}},
-		{Epoch: 2, Step: 90, Metrics: map[string]float64{"train_loss": 1.1, "val_loss": 0.77, "val_accuracy": 0.8747, "lr": 0.001}},
+		{Epoch: 1, Step: 45, Metrics: map[string]float64{"train_loss": 1.91, "val_loss": 1.48,
+			"val_accuracy": 0.8245, "lr": 0.001}},
+		{Epoch: 2, Step: 90, Metrics: map[string]float64{"train_loss": 1.1, "val_loss": 0.77,
+			"val_accuracy": 0.8747, "lr": 0.001}},
 	}
 	return &recorded{jobs: recordedJobs(), epochs: map[int64][]api.Epoch{1: epochs, 3: epochs}, health: "ok"}
 }
@@ -128,7 +133,8 @@ func (d *recorded) handler() http.Handler {
 	}))
 	mux.HandleFunc("DELETE /v1/jobs/{id}", d.one(func(w http.ResponseWriter, _ *http.Request, j *api.Job) {
 		if !j.State.Final() {
-			problem(w, &api.Problem{Status: 409, Detail: fmt.Sprintf("job %d is %s", j.ID, j.State), Code: api.CodeWrongState,
+			problem(w, &api.Problem{Status: 409, Detail: fmt.Sprintf("job %d is %s", j.ID, j.State),
+				Code: api.CodeWrongState,
 				Hint: "weft cancel it first"})
 			return
 		}
@@ -143,20 +149,26 @@ func (d *recorded) handler() http.Handler {
 	}))
 	mux.HandleFunc("GET /v1/jobs/{id}/model", d.one(func(w http.ResponseWriter, _ *http.Request, j *api.Job) {
 		if j.State != api.Succeeded {
-			problem(w, &api.Problem{Status: 409, Detail: fmt.Sprintf("job %d has no model: it is %s", j.ID, j.State), Code: api.CodeWrongState})
+			problem(w, &api.Problem{Status: 409, Detail: fmt.Sprintf("job %d has no model: it is %s", j.ID,
+				j.State), Code: api.CodeWrongState})
 			return
 		}
 		fmt.Fprintf(w, "model of %s\n", j.Name)
 	}))
 	for path, body := range map[string]any{
-		"/v1/version": api.Version{Version: "v0.1.0", Commit: "abc1234", Go: "go1.26", PID: 42, StateDir: "/state", Node: "box"},
-		"/v1/doctor": api.Doctor{Checks: []api.DoctorCheck{{Name: "store", Status: "ok", Found: "reads and takes changes"},
+		"/v1/version": api.Version{Version: "v0.1.0", Commit: "abc1234", Go: "go1.26", PID: 42,
+			StateDir: "/state", Node: "box"},
+		"/v1/doctor": api.Doctor{Checks: []api.DoctorCheck{{Name: "store", Status: "ok",
+			Found: "reads and takes changes"},
 			{Name: "NVIDIA driver", Status: "warn", Found: "not found", Hint: "jobs run on the CPU"}}},
 		"/v1/devices": []api.Device{{ID: "cpu", Kind: "cpu", Name: "test", Lanes: 2}},
 	} {
 		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) { answer(w, body) })
 	}
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { answer(w, api.Health{Status: d.health}) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w,
+			api.Health{Status: d.health})
+	})
 	return mux
 }
 
@@ -181,7 +193,8 @@ func (d *recorded) one(f func(http.ResponseWriter, *http.Request, *api.Job)) htt
 		id, _ := strconv.ParseInt(r.PathValue("id"), 10, 64)
 		i := slices.IndexFunc(d.jobs, func(j api.Job) bool { return j.ID == id })
 		if i < 0 {
-			problem(w, &api.Problem{Status: 404, Detail: fmt.Sprintf("no job %d", id), Code: api.CodeNotFound, Hint: "weft ls -a lists all jobs"})
+			problem(w, &api.Problem{Status: 404, Detail: fmt.Sprintf("no job %d", id), Code: api.CodeNotFound,
+				Hint: "weft ls -a lists all jobs"})
 			return
 		}
 		f(w, r, &d.jobs[i])
@@ -250,7 +263,8 @@ func (d *recorded) submit(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Query().Get("dry_run") == "true" {
 		var plans []api.DryRun
 		for _, s := range subs {
-			plans = append(plans, api.DryRun{Name: s.Name, Parameters: 4810, MemoryBytes: 133_120, DataBytes: 470_000, Rows: 1438,
+			plans = append(plans, api.DryRun{Name: s.Name, Parameters: 4810, MemoryBytes: 133_120,
+				DataBytes: 470_000, Rows: 1438,
 				Steps: 900, Device: "cpu", EstimatedSeconds: 0.06})
 		}
 		answer(w, plans)
@@ -266,7 +280,8 @@ func (d *recorded) submit(w http.ResponseWriter, r *http.Request) {
 		if n := len(d.jobs); n > 0 {
 			id = d.jobs[n-1].ID + 1
 		}
-		j := api.Job{ID: id, Name: s.Name, Kind: s.Kind, State: api.Queued, Owner: "ann", Labels: s.Labels, Priority: s.Priority,
+		j := api.Job{ID: id, Name: s.Name, Kind: s.Kind, State: api.Queued, Owner: "ann", Labels: s.Labels,
+			Priority:    s.Priority,
 			SubmittedAt: moment, Progress: api.Progress{Epochs: 2, Steps: 90}}
 		d.jobs = append(d.jobs, j)
 		out.Jobs = append(out.Jobs, j)
@@ -289,7 +304,8 @@ func (d *recorded) history(j *api.Job) []api.Event {
 		events = append(events, api.Event{Type: string(j.State), State: j.State})
 	}
 	for i := range events {
-		events[i].ID, events[i].Job, events[i].Time = j.ID*100+int64(i), j.ID, j.SubmittedAt.Add(time.Duration(i)*time.Minute)
+		events[i].ID, events[i].Job, events[i].Time = j.ID*100+int64(i), j.ID,
+			j.SubmittedAt.Add(time.Duration(i)*time.Minute)
 	}
 	return events
 }
@@ -333,7 +349,8 @@ func (d *recorded) finish(j *api.Job) {
 	j.Usage.WallSeconds = 8
 	if strings.Contains(j.Name, "fail") {
 		j.State = api.Failed
-		j.Error = &api.Error{Code: api.CodeNaN, Message: "the loss became NaN at step 17", Hint: "a smaller learning rate"}
+		j.Error = &api.Error{Code: api.CodeNaN, Message: "the loss became NaN at step 17",
+			Hint: "a smaller learning rate"}
 	}
 	if strings.Contains(j.Name, "slow") {
 		j.State = api.Failed

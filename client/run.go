@@ -117,9 +117,12 @@ func (p *program) cliApp() *cli.App {
 		ErrWriter:                 p.stderr,
 		Compiled:                  p.app.Now(),
 		ExitErrHandler:            func(*cli.Context, error) {},
-		OnUsageError:              func(_ *cli.Context, err error, _ bool) error { return flagError(settingFlags(), err) },
-		Before:                    p.readGlobals,
-		Action:                    func(*cli.Context) error { return p.help("") },
+		OnUsageError: func(_ *cli.Context, err error,
+			_ bool) error {
+			return flagError(settingFlags(), err)
+		},
+		Before: p.readGlobals,
+		Action: func(*cli.Context) error { return p.help("") },
 	}
 	for _, v := range p.verbs {
 		cmd := v.cmd
@@ -141,7 +144,8 @@ func (p *program) cliApp() *cli.App {
 func argvTree(app *cli.App) argv.Tree {
 	t := argv.Tree{Flags: argvFlags(globalFlags())}
 	for _, c := range app.Commands {
-		t.Commands = append(t.Commands, argv.Command{Names: c.Names(), Flags: argvFlags(c.Flags), Raw: c.SkipFlagParsing})
+		t.Commands = append(t.Commands, argv.Command{Names: c.Names(), Flags: argvFlags(c.Flags),
+			Raw: c.SkipFlagParsing})
 	}
 	return t
 }

@@ -59,7 +59,8 @@ func saveFile(name string, force bool, fill func(io.Writer) error) (err error) {
 // user's umask leaves, which os.CreateTemp would not.
 func createBeside(name string) (*os.File, error) {
 	for {
-		tmp := fmt.Sprintf("%s/.%s.%08x", filepath.Dir(name), filepath.Base(name), rand.Uint32()) // #nosec G404 -- O_EXCL guards
+		tmp := fmt.Sprintf("%s/.%s.%08x", filepath.Dir(name), filepath.Base(name),
+			rand.Uint32()) // #nosec G404 -- O_EXCL guards
 		// #nosec G302 -- the user's own file, as the umask has it
 		f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 		if !errors.Is(err, fs.ErrExist) {
@@ -110,8 +111,9 @@ func syncDir(dir string) error {
 func copyBody(w io.Writer, body io.Reader, size int64) error {
 	n, err := io.Copy(w, body)
 	if errors.Is(err, io.ErrUnexpectedEOF) || (err == nil && size >= 0 && n != size) {
-		return &api.Error{Code: api.CodeUnavailable, Message: fmt.Sprintf("the daemon's answer broke off after %d bytes", n),
-			Hint: "the same command once more"}
+		return &api.Error{Code: api.CodeUnavailable,
+			Message: fmt.Sprintf("the daemon's answer broke off after %d bytes", n),
+			Hint:    "the same command once more"}
 	}
 	if err != nil {
 		return fmt.Errorf("copy answer: %w", err)

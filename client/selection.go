@@ -20,7 +20,8 @@ type selection struct {
 
 func selectionFlags(what string) []cli.Flag {
 	return []cli.Flag{
-		&cli.StringSliceFlag{Name: "label", Aliases: []string{"l"}, Usage: "jobs with the label `KEY=VALUE`; several must all match"},
+		&cli.StringSliceFlag{Name: "label", Aliases: []string{"l"},
+			Usage: "jobs with the label `KEY=VALUE`; several must all match"},
 		&cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: what},
 	}
 }
@@ -53,7 +54,8 @@ func readSelection(c *cli.Context) (selection, error) {
 
 // resolve returns the ids selected; labels and --all select among jobs in the
 // given states.
-func (s selection) resolve(ctx context.Context, c *api.Client, states []api.State, keep func(*api.Job) bool) ([]int64, error) {
+func (s selection) resolve(ctx context.Context, c *api.Client, states []api.State,
+	keep func(*api.Job) bool) ([]int64, error) {
 	if len(s.ids) > 0 {
 		return s.ids, nil
 	}

@@ -80,13 +80,18 @@ func serveFlags() []cli.Flag {
 		str("tls-cert", "WEFT_TLS_CERT", "certificate `FILE`, PEM"),
 		str("tls-key", "WEFT_TLS_KEY", "key `FILE`, PEM"),
 		str("token-file", "WEFT_TOKEN_FILE", "`FILE` with the token that clients must show over TCP"),
-		&cli.IntFlag{Name: "threads", EnvVars: []string{"WEFT_THREADS"}, Usage: "CPU `THREADS` to train with; default all cores"},
+		&cli.IntFlag{Name: "threads", EnvVars: []string{"WEFT_THREADS"},
+			Usage: "CPU `THREADS` to train with; default all cores"},
 		&cli.IntFlag{Name: "slots", EnvVars: []string{"WEFT_SLOTS"}, Usage: "`JOBS` on a device at once, at most"},
 		str("memory", "WEFT_MEMORY", "`SIZE` for jobs and their data, as 64GiB; default a share of the machine's"),
-		&cli.StringSliceFlag{Name: "weight", EnvVars: []string{"WEFT_WEIGHT"}, Usage: "`OWNER=N`: the owner's share against others' 1; may be repeated"},
-		&cli.StringSliceFlag{Name: "allow-user", EnvVars: []string{"WEFT_ALLOW_USER"}, Usage: "`USER` who may use the socket too; may be repeated"},
-		&cli.DurationFlag{Name: "watchdog", EnvVars: []string{"WEFT_WATCHDOG"}, Usage: "`DURATION` without a sign of life until the state is dumped; default 30s"},
-		&cli.StringFlag{Name: "log-level", Value: "info", EnvVars: []string{"WEFT_LOG_LEVEL"}, Usage: "`LEVEL`: debug, info, warn or error"},
+		&cli.StringSliceFlag{Name: "weight", EnvVars: []string{"WEFT_WEIGHT"},
+			Usage: "`OWNER=N`: the owner's share against others' 1; may be repeated"},
+		&cli.StringSliceFlag{Name: "allow-user", EnvVars: []string{"WEFT_ALLOW_USER"},
+			Usage: "`USER` who may use the socket too; may be repeated"},
+		&cli.DurationFlag{Name: "watchdog", EnvVars: []string{"WEFT_WATCHDOG"},
+			Usage: "`DURATION` without a sign of life until the state is dumped; default 30s"},
+		&cli.StringFlag{Name: "log-level", Value: "info", EnvVars: []string{"WEFT_LOG_LEVEL"},
+			Usage: "`LEVEL`: debug, info, warn or error"},
 	}
 }
 
@@ -95,7 +100,8 @@ func readServe(c *cli.Context) (ServeOptions, error) {
 	o := ServeOptions{
 		StateDir: c.String("state-dir"), Socket: c.String("socket"), Listen: c.String("listen"),
 		TLSCert: c.String("tls-cert"), TLSKey: c.String("tls-key"), TokenFile: c.String("token-file"),
-		Threads: c.Int("threads"), Slots: c.Int("slots"), Watchdog: c.Duration("watchdog"), LogLevel: c.String("log-level"),
+		Threads: c.Int("threads"), Slots: c.Int("slots"), Watchdog: c.Duration("watchdog"),
+		LogLevel:   c.String("log-level"),
 		AllowUsers: splitAll(c.StringSlice("allow-user")),
 	}
 	var err error
@@ -113,7 +119,8 @@ func readServe(c *cli.Context) (ServeOptions, error) {
 		return o, usagef("--listen :7337", "a certificate or token without --listen would do nothing")
 	}
 	if !slices.Contains(logLevels, o.LogLevel) {
-		return o, usagef("--log-level "+firstOf(nearest.Name(o.LogLevel, logLevels), "info"), "unknown log level %q", o.LogLevel)
+		return o, usagef("--log-level "+firstOf(nearest.Name(o.LogLevel, logLevels), "info"),
+			"unknown log level %q", o.LogLevel)
 	}
 	if o.MemoryBytes, err = parseSize("--memory", c.String("memory")); err != nil {
 		return o, err

@@ -181,7 +181,8 @@ func usedLine(u api.Usage) string {
 	if u.WallSeconds == 0 && u.DeviceSeconds == 0 {
 		return ""
 	}
-	line := fmt.Sprintf("%s on the device in %s", durationText(seconds(u.DeviceSeconds)), durationText(seconds(u.WallSeconds)))
+	line := fmt.Sprintf("%s on the device in %s", durationText(seconds(u.DeviceSeconds)),
+		durationText(seconds(u.WallSeconds)))
 	if u.PeakMemoryBytes > 0 {
 		line += ", " + sizeText(u.PeakMemoryBytes)
 	}
@@ -231,7 +232,8 @@ func (p *program) writeEpochs(b *strings.Builder, epochs []api.Epoch) error {
 
 // writeHistory writes the job's events but for its epochs, which have a table.
 func (p *program) writeHistory(b *strings.Builder, events []api.Event) error {
-	t := &table.Table{Width: p.global.width, Columns: []table.Column{{Head: "TIME"}, {Head: "EVENT"}, {Head: "MESSAGE", Flexible: true}}}
+	t := &table.Table{Width: p.global.width, Columns: []table.Column{{Head: "TIME"}, {Head: "EVENT"},
+		{Head: "MESSAGE", Flexible: true}}}
 	for _, e := range events {
 		if e.Epoch == nil {
 			t.Rows = append(t.Rows, []string{timeText(e.Time), e.Type, e.Message})

@@ -187,8 +187,10 @@ func outcome(jobs []*api.Job) error {
 	case timeouts == len(failed):
 		return &exitError{code: exitTimeout, message: failed.Error(), hint: hint(failed[0])}
 	case len(failed) > maxTold:
-		more := &exitError{code: exitFailed, message: fmt.Sprintf("and %d more of %d jobs did not succeed", len(failed)-maxTold, len(jobs)),
-			hint: "weft ls -a --state failed,cancelled"}
+		untold := len(failed) - maxTold
+		more := &exitError{code: exitFailed,
+			message: fmt.Sprintf("and %d more of %d jobs did not succeed", untold, len(jobs)),
+			hint:    "weft ls -a --state failed,cancelled"}
 		return append(failed[:maxTold:maxTold], more)
 	}
 	return failed

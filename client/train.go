@@ -93,8 +93,10 @@ type submitOptions struct {
 func submitFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "name", Usage: "`NAME` of the job; default the specification's"},
-		&cli.StringSliceFlag{Name: "label", Aliases: []string{"l"}, Usage: "label `KEY=VALUE` of the jobs; may be repeated"},
-		&cli.IntFlag{Name: "priority", Aliases: []string{"p"}, Usage: "higher `N` starts first, and takes the place of lower ones"},
+		&cli.StringSliceFlag{Name: "label", Aliases: []string{"l"},
+			Usage: "label `KEY=VALUE` of the jobs; may be repeated"},
+		&cli.IntFlag{Name: "priority", Aliases: []string{"p"},
+			Usage: "higher `N` starts first, and takes the place of lower ones"},
 		&cli.StringSliceFlag{Name: "after", Usage: "start when job `ID` has succeeded; may be repeated"},
 		&cli.StringFlag{Name: "at", Usage: "not before `TIME`: 15:04, 2006-01-02 15:04, RFC 3339, or 2h from now"},
 		&cli.BoolFlag{Name: "hold", Usage: "wait for weft release"},
@@ -140,7 +142,8 @@ func parseAt(s string, now time.Time) (time.Time, error) {
 	if t, err := time.Parse(time.RFC3339, s); err == nil {
 		return t, nil
 	}
-	for _, layout := range []string{"2006-01-02 15:04", "2006-01-02 15:04:05", "2006-01-02T15:04", "2006-01-02T15:04:05", "2006-01-02"} {
+	for _, layout := range []string{"2006-01-02 15:04", "2006-01-02 15:04:05", "2006-01-02T15:04",
+		"2006-01-02T15:04:05", "2006-01-02"} {
 		if t, err := time.ParseInLocation(layout, s, now.Location()); err == nil {
 			return t, nil
 		}

@@ -40,7 +40,8 @@ func specFlags() []cli.Flag {
 		str("steps", "optimizer steps instead of epochs: `N`"),
 		str("seed", "`N` that initial weights, shuffling and dropout come from"),
 		str("device", "`DEVICE`: auto, cpu, gpu, gpu:0"),
-		&cli.StringSliceFlag{Name: "set", Usage: "set any key: `KEY=VALUE`, as optimizer.weight_decay=0.1; may be repeated"},
+		&cli.StringSliceFlag{Name: "set",
+			Usage: "set any key: `KEY=VALUE`, as optimizer.weight_decay=0.1; may be repeated"},
 	}
 }
 
@@ -118,7 +119,8 @@ func (p *program) drafts(o trainOptions) ([]draft, error) {
 		}
 	}
 	if len(drafts) > api.MaxJobsPerPost {
-		return nil, usagef("submit them in parts", "%d jobs are more than the %d of one submission", len(drafts), api.MaxJobsPerPost)
+		return nil, usagef("submit them in parts", "%d jobs are more than the %d of one submission",
+			len(drafts), api.MaxJobsPerPost)
 	}
 	return drafts, nil
 }

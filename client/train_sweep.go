@@ -23,11 +23,13 @@ type sweepOptions struct {
 
 func sweepFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringSliceFlag{Name: "sweep", Usage: "`KEY=V,V,…` a job for each value; with several, for each combination"},
+		&cli.StringSliceFlag{Name: "sweep",
+			Usage: "`KEY=V,V,…` a job for each value; with several, for each combination"},
 		&cli.IntFlag{Name: "seeds", Usage: "`N` jobs with seeds from the specification's upwards"},
 		&cli.IntFlag{Name: "samples", Usage: "`N` draws of the rand:, randlog: and randint: axes"},
 		&cli.Uint64Flag{Name: "sweep-seed", Usage: "`N` that the draws come from"},
-		&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "parameters, memory, device and time; submit nothing"},
+		&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"},
+			Usage: "parameters, memory, device and time; submit nothing"},
 	}
 }
 
@@ -60,7 +62,8 @@ func (o sweepOptions) points(docs []document) ([][]sweep.Point, error) {
 				first = s
 			}
 		}
-		points, err := sweep.Expand(o.axes, sweep.Options{Samples: o.samples, Seed: o.seed, Seeds: o.seeds, First: first})
+		points, err := sweep.Expand(o.axes,
+			sweep.Options{Samples: o.samples, Seed: o.seed, Seeds: o.seeds, First: first})
 		if err != nil {
 			return nil, err
 		}

@@ -23,19 +23,27 @@ optimizer: {name: adamw, lrr: 1e-3}
 `
 
 func TestTrain(t *testing.T) {
-	files := map[string]string{"spec.yaml": specYAML, "two.yaml": "a: 1\n---\nname: b\nb: 2\n", "bad.yaml": "a: [\n", "tabs.yaml": "a:\n\tb: 1\n",
-		"twice.yaml": "a: 1\na: 2\n", "empty.yaml": "", "slow.yaml": "name: slow\n", "fail.yaml": "name: fail\n", "ok.yaml": "name: ok\n"}
+	files := map[string]string{"spec.yaml": specYAML, "two.yaml": "a: 1\n---\nname: b\nb: 2\n",
+		"bad.yaml": "a: [\n", "tabs.yaml": "a:\n\tb: 1\n",
+		"twice.yaml": "a: 1\na: 2\n", "empty.yaml": "", "slow.yaml": "name: slow\n",
+		"fail.yaml": "name: fail\n", "ok.yaml": "name: ok\n"}
 	inDir(t, files)
 	session(t, "train", newRecorded(), "name: from-stdin\n",
-		line("train spec.yaml"), line("train two.yaml -o id"), line("train - --dry-run"), line("train spec.yaml --dry-run -o jsonl"),
+		line("train spec.yaml"), line("train two.yaml -o id"), line("train - --dry-run"),
+		line("train spec.yaml --dry-run -o jsonl"),
 		line("train spec.yaml --dry-run -o id"), line("train --data digits --mlp 64,64 -o json"),
-		line("train ok.yaml -f"), line("train ok.yaml --wait"), line("train ok.yaml -f -o id"), line("train ok.yaml --wait -o json"),
+		line("train ok.yaml -f"), line("train ok.yaml --wait"), line("train ok.yaml -f -o id"),
+		line("train ok.yaml --wait -o json"),
 		line("train fail.yaml --wait"), line("train slow.yaml --wait"), line("train slow.yaml fail.yaml -f"),
 		line("train spec.yaml --seeds 30"),
-		line("train"), line("train none.yaml"), line("train bad.yaml"), line("train tabs.yaml"), line("train twice.yaml"), line("train empty.yaml"),
-		line("train - -"), line("train --data x.txt"), line("train --data digits --mlp 64,x"), line("train --data digits --outputs 3"),
-		line("train --data digits --epochs 3 --steps 4"), line("train spec.yaml --set lr"), line("train spec.yaml --set name.x.y=1 --set name.x.y.z=1"),
-		line("train spec.yaml --sweep lr"), line("train spec.yaml --sweep lr=1,2 --sweep lr=3"), line("train spec.yaml --sweep lr=rand:0:1"),
+		line("train"), line("train none.yaml"), line("train bad.yaml"), line("train tabs.yaml"),
+		line("train twice.yaml"), line("train empty.yaml"),
+		line("train - -"), line("train --data x.txt"), line("train --data digits --mlp 64,x"),
+		line("train --data digits --outputs 3"),
+		line("train --data digits --epochs 3 --steps 4"), line("train spec.yaml --set lr"),
+		line("train spec.yaml --set name.x.y=1 --set name.x.y.z=1"),
+		line("train spec.yaml --sweep lr"), line("train spec.yaml --sweep lr=1,2 --sweep lr=3"),
+		line("train spec.yaml --sweep lr=rand:0:1"),
 		line("train spec.yaml --sweep lr=lin:0:1:5000 --seeds 3"), line("train spec.yaml spec.yaml --seeds 6000"),
 		line("train spec.yaml --at tomorrow"), line("train spec.yaml --after x"), line("train spec.yaml --label x"),
 		line("train spec.yaml --retries -1"), line("train spec.yaml --timeout -1s"), line("train spec.yaml --seeds 0"))
@@ -134,8 +142,10 @@ func TestParseAt(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.FixedZone("x", 3600))
 	for in, want := range map[string]string{
 		"2h": "2026-03-01T14:00:00+01:00", "+90m": "2026-03-01T13:30:00+01:00", "13:30": "2026-03-01T13:30:00+01:00",
-		"11:59": "2026-03-02T11:59:00+01:00", "12:00": "2026-03-02T12:00:00+01:00", "2026-04-01 09:00": "2026-04-01T09:00:00+01:00",
-		"2026-04-01T09:00:00Z": "2026-04-01T09:00:00Z", "2026-04-01": "2026-04-01T00:00:00+01:00", "noon": "", "-2h": "", "25:00": "",
+		"11:59": "2026-03-02T11:59:00+01:00", "12:00": "2026-03-02T12:00:00+01:00",
+		"2026-04-01 09:00":     "2026-04-01T09:00:00+01:00",
+		"2026-04-01T09:00:00Z": "2026-04-01T09:00:00Z", "2026-04-01": "2026-04-01T00:00:00+01:00", "noon": "",
+		"-2h": "", "25:00": "",
 	} {
 		got := ""
 		if at, err := parseAt(in, now); err == nil {
@@ -151,27 +161,30 @@ func TestParseAt(t *testing.T) {
 func TestTrainLocatesFaults(t *testing.T) {
 	inDir(t, map[string]string{"spec.yaml": specYAML})
 	d := newRecorded()
-	d.refuse = &api.Problem{Status: 422, Detail: "the specification has faults", Code: api.CodeInvalid, Errors: []api.FieldError{
-		{Location: "/0/spec/optimizer/lrr", Message: `unknown key "lrr"`, Hint: `did you mean "lr"?`},
-		{Location: "/0/spec/model/0/linear", Message: "must be at least 1"},
-		{Location: "/0/spec/optimizer/lr", Message: "lr must be greater than 0"},
-		{Location: "/1/spec/optimizer/lrr", Message: `unknown key "lrr"`, Hint: `did you mean "lr"?`},
-		{Location: "/1/spec/optimizer/lr", Message: "lr must be greater than 0"},
-		{Location: "/0/spec/epochs", Message: "expected a whole number, found the string \"x\""},
-		{Location: "/0/spec", Message: "loss is missing"},
-		{Location: "/0/after/0", Message: "no job 9"},
-		{Location: "/7/spec/x", Message: "of no job of ours"},
-		{Location: "nonsense", Message: "of nothing"},
-	}}
+	d.refuse = &api.Problem{Status: 422, Detail: "the specification has faults", Code: api.CodeInvalid,
+		Errors: []api.FieldError{
+			{Location: "/0/spec/optimizer/lrr", Message: `unknown key "lrr"`, Hint: `did you mean "lr"?`},
+			{Location: "/0/spec/model/0/linear", Message: "must be at least 1"},
+			{Location: "/0/spec/optimizer/lr", Message: "lr must be greater than 0"},
+			{Location: "/1/spec/optimizer/lrr", Message: `unknown key "lrr"`, Hint: `did you mean "lr"?`},
+			{Location: "/1/spec/optimizer/lr", Message: "lr must be greater than 0"},
+			{Location: "/0/spec/epochs", Message: "expected a whole number, found the string \"x\""},
+			{Location: "/0/spec", Message: "loss is missing"},
+			{Location: "/0/after/0", Message: "no job 9"},
+			{Location: "/7/spec/x", Message: "of no job of ours"},
+			{Location: "nonsense", Message: "of nothing"},
+		}}
 	session(t, "train-faults", d, "", line("train spec.yaml --epochs x --sweep lr=-1,-2 --after 9"))
 
 	d.refuse = &api.Problem{Status: 404, Detail: "no file", Code: api.CodeNotFound, Errors: []api.FieldError{
-		{Location: "/0/spec/data/csv", Message: "no file /x/train.csv", Hint: "paths are relative to the specification"}}}
+		{Location: "/0/spec/data/csv", Message: "no file /x/train.csv",
+			Hint: "paths are relative to the specification"}}}
 	session(t, "train-no-data", d, "", line("train spec.yaml"))
 
 	d.refuse.Errors = nil
 	for i := range 30 {
-		d.refuse.Errors = append(d.refuse.Errors, api.FieldError{Location: fmt.Sprintf("/0/spec/k%d", i), Message: "bad"})
+		d.refuse.Errors = append(d.refuse.Errors, api.FieldError{Location: fmt.Sprintf("/0/spec/k%d", i),
+			Message: "bad"})
 	}
 	r := weft(t.Context(), d.listen(t), "", "train", "spec.yaml")
 	if n := strings.Count(r.stderr, "\n"); n != maxTold+1 || !strings.HasSuffix(r.stderr, "and 10 more faults\n") {
@@ -185,7 +198,8 @@ func TestTrainPathsAreRelativeToTheFile(t *testing.T) {
 	if err := os.Mkdir("sub", 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile("sub/spec.yaml", []byte("data: {csv: t.csv}\ninit: {from: ../w.safetensors}\n"), 0o644); err != nil {
+	if err := os.WriteFile("sub/spec.yaml", []byte("data: {csv: t.csv}\ninit: {from: ../w.safetensors}\n"),
+		0o644); err != nil {
 		t.Fatal(err)
 	}
 	spec := string(posted(t, "", "sub/spec.yaml", "--set", "x=1")[0].Spec)
@@ -193,7 +207,8 @@ func TestTrainPathsAreRelativeToTheFile(t *testing.T) {
 	if spec != want {
 		t.Errorf("got %s\nwant %s", spec, want)
 	}
-	if spec := string(posted(t, "data: {csv: t.csv}\n", "-")[0].Spec); spec != fmt.Sprintf(`{"data":{"csv":"%s/t.csv"}}`, dir) {
-		t.Errorf("from stdin: %s", spec)
+	spec = string(posted(t, "data: {csv: t.csv}\n", "-")[0].Spec)
+	if want := fmt.Sprintf(`{"data":{"csv":"%s/t.csv"}}`, dir); spec != want {
+		t.Errorf("from stdin: %s, want %s", spec, want)
 	}
 }

@@ -25,7 +25,8 @@ func (p *program) waitVerb() verb {
 			Description: `Waits until every job has ended, and succeeds only if every job did. It prints
 nothing but the failures; -o table lists the jobs at the end.`,
 			Flags: append(selectionFlags("every job that has not ended"),
-				&cli.DurationFlag{Name: "timeout", Aliases: []string{"t"}, Usage: "give up after `DURATION`, as 90s or 2h; the jobs go on"}),
+				&cli.DurationFlag{Name: "timeout", Aliases: []string{"t"},
+					Usage: "give up after `DURATION`, as 90s or 2h; the jobs go on"}),
 			Action: func(c *cli.Context) error {
 				s, err := readSelection(c)
 				if err != nil {

@@ -23,7 +23,8 @@ func (p *program) watch(ctx context.Context, c *api.Client, o lsOptions, order f
 		if p.global.terminal && isTerminal(p.stdin) {
 			return p.watchTable(ctx, c, o, order)
 		}
-		return usagef("weft ls -w -o jsonl, or weft follow --all", "weft ls -w redraws a terminal, and the output is none")
+		return usagef("weft ls -w -o jsonl, or weft follow --all",
+			"weft ls -w redraws a terminal, and the output is none")
 	}
 	return usagef("-o jsonl", "weft ls -w cannot write %s", p.global.output)
 }
@@ -159,7 +160,8 @@ func (p *program) watchTable(ctx context.Context, c *api.Client, o lsOptions, or
 
 // feedTable sends the list, and again whenever something happened, at most
 // five times a second.
-func feedTable(ctx context.Context, c *api.Client, o lsOptions, order func(a, b api.Job) int, send func(tea.Msg)) error {
+func feedTable(ctx context.Context, c *api.Client, o lsOptions, order func(a, b api.Job) int,
+	send func(tea.Msg)) error {
 	list := func() error {
 		jobs, err := c.Jobs(ctx, o.filter())
 		if err != nil {

@@ -10,9 +10,11 @@ import (
 )
 
 var tree = Tree{
-	Flags: []Flag{{Names: []string{"host", "H"}}, {Names: []string{"output", "o"}}, {Names: []string{"no-color"}, Bool: true}},
+	Flags: []Flag{{Names: []string{"host", "H"}}, {Names: []string{"output", "o"}},
+		{Names: []string{"no-color"}, Bool: true}},
 	Commands: []Command{
-		{Names: []string{"ls", "ps"}, Flags: []Flag{{Names: []string{"all", "a"}, Bool: true}, {Names: []string{"quiet", "q"}, Bool: true},
+		{Names: []string{"ls", "ps"}, Flags: []Flag{{Names: []string{"all", "a"}, Bool: true},
+			{Names: []string{"quiet", "q"}, Bool: true},
 			{Names: []string{"state", "s"}}}},
 		{Names: []string{"logs"}, Flags: []Flag{{Names: []string{"follow", "f"}, Bool: true}}},
 		{Names: []string{"model"}, Flags: []Flag{{Names: []string{"out", "o"}}}},
@@ -96,7 +98,8 @@ func TestSortRefuses(t *testing.T) {
 // arguments keep their order.
 func TestSortIsIndifferentToPlaces(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		flags := rapid.SliceOf(rapid.SampledFrom([][]string{{"-a"}, {"--quiet"}, {"-s", "x"}, {"--state=y"}, {"--state", "-z"},
+		flags := rapid.SliceOf(rapid.SampledFrom([][]string{{"-a"}, {"--quiet"}, {"-s", "x"}, {"--state=y"},
+			{"--state", "-z"},
 			{"-aq"}, {"-H", "unix:///s"}, {"--no-color"}, {"-ojson"}})).Draw(t, "flags")
 		words := rapid.SliceOf(rapid.SampledFrom([]string{"1", "-5", "x", "-", "a=b", ""})).Draw(t, "words")
 		plain := []string{"ls"}
@@ -131,7 +134,8 @@ func TestSortIsIndifferentToPlaces(t *testing.T) {
 // Any command line is either refused or put into an order that stays as it is
 // when sorted again and that package flag cannot misread.
 func FuzzReorder(f *testing.F) {
-	for _, s := range []string{"logs 12 -f", "-o json ls -aq -- -x", "model 3 -o -", "priority 1 -5", "worker a --b", "ls --state", "ls -s=a -H=b", "--", "-- ls --", "ls -\x00"} {
+	for _, s := range []string{"logs 12 -f", "-o json ls -aq -- -x", "model 3 -o -", "priority 1 -5",
+		"worker a --b", "ls --state", "ls -s=a -H=b", "--", "-- ls --", "ls -\x00"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

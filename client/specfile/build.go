@@ -69,7 +69,8 @@ func (b *builder) build(n ast.Node, depth int) (*Node, error) {
 		}
 		return b.build(target, depth+1)
 	case *ast.TagNode:
-		return nil, b.fail(n, "tags such as "+v.GetToken().Value+" mean nothing here", "quote a value to make it a string")
+		return nil, b.fail(n, "tags such as "+v.GetToken().Value+" mean nothing here",
+			"quote a value to make it a string")
 	case *ast.LiteralNode:
 		return b.scalar(v, jsonString(v.Value.Value))
 	case nil:
@@ -95,7 +96,8 @@ func (b *builder) alias(v *ast.AliasNode) (ast.Node, error) {
 	name := v.Value.GetToken().Value
 	target, ok := b.anchors[name]
 	if !ok {
-		return nil, b.fail(v, fmt.Sprintf("alias *%s has no complete anchor before it", name), fmt.Sprintf("mark a value with &%s", name))
+		return nil, b.fail(v, fmt.Sprintf("alias *%s has no complete anchor before it", name),
+			fmt.Sprintf("mark a value with &%s", name))
 	}
 	return target, nil
 }

@@ -84,7 +84,8 @@ func TestSet(t *testing.T) {
 func TestAbsolute(t *testing.T) {
 	n := parseSpec(t, spec)
 	n.Absolute("/home/u/dir")
-	for path, want := range map[string]string{"data.csv": "/home/u/dir/train.csv", "init.from": "/home/u/dir/sub/w.safetensors"} {
+	for path, want := range map[string]string{"data.csv": "/home/u/dir/train.csv",
+		"init.from": "/home/u/dir/sub/w.safetensors"} {
 		if got := n.Get(strings.Split(path, ".")...).String(); got != want {
 			t.Errorf("%s = %s, want %s", path, got, want)
 		}
@@ -97,7 +98,8 @@ func TestAbsolute(t *testing.T) {
 
 // A clone shares nothing: changing it leaves the original as it was.
 func TestCloneIsDeep(t *testing.T) {
-	paths := rapid.SampledFrom([]string{"name", "data.csv", "model.0.linear", "model.1", "optimizer.lr", "init.from", "new.key"})
+	paths := rapid.SampledFrom([]string{"name", "data.csv", "model.0.linear", "model.1", "optimizer.lr",
+		"init.from", "new.key"})
 	rapid.Check(t, func(rt *rapid.T) {
 		n := parseSpec(t, spec)
 		before := string(n.JSON())

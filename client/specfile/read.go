@@ -188,13 +188,14 @@ func syntaxError(name string, err error) error {
 	e := &Error{Pos: Pos{File: name}, Message: err.Error()}
 	if y, ok := err.(yaml.Error); ok {
 		e.Pos, e.Message = position(name, y.GetToken()), y.GetMessage()
-		if tk := y.GetToken(); tk != nil && strings.Contains(tk.Origin, "\t") && strings.Contains(e.Message, "cannot start any token") {
+		if tk := y.GetToken(); tk != nil && strings.Contains(tk.Origin, "\t") && strings.Contains(e.Message,
+			"cannot start any token") {
 			e.Message, e.Hint = "a tab where only spaces may stand", "indent with spaces"
 		}
 	}
 	if strings.Contains(e.Message, "already defined at") {
-		e.Message = strings.NewReplacer("mapping key", "key", "already defined at [", "is already at line ", ":", ", column ", "]", "").
-			Replace(e.Message)
+		e.Message = strings.NewReplacer("mapping key", "key",
+			"already defined at [", "is already at line ", ":", ", column ", "]", "").Replace(e.Message)
 	}
 	return e
 }

@@ -135,7 +135,8 @@ func random(kind, rest string) (*Random, error) {
 		return nil, err
 	}
 	const exact = 1 << 53
-	if r.Whole && (r.Low != math.Trunc(r.Low) || r.High != math.Trunc(r.High) || math.Abs(r.Low) > exact || math.Abs(r.High) > exact) {
+	if r.Whole && (r.Low != math.Trunc(r.Low) || r.High != math.Trunc(r.High) || math.Abs(r.Low) > exact ||
+		math.Abs(r.High) > exact) {
 		return nil, &Error{"randint takes whole numbers", "batch_size=randint:16:128"}
 	}
 	return r, nil
@@ -206,7 +207,8 @@ func Expand(axes []Axis, o Options) ([]Point, error) {
 	}
 	switch {
 	case total > Limit || o.Samples > Limit || o.Seeds > Limit:
-		return nil, &Error{fmt.Sprintf("the sweep has more than %d jobs", Limit), "fewer values, or rand: with --samples"}
+		return nil, &Error{fmt.Sprintf("the sweep has more than %d jobs", Limit),
+			"fewer values, or rand: with --samples"}
 	case draws && o.Samples < 1:
 		return nil, &Error{"a random axis needs the number of draws", "--samples 20"}
 	case !draws && o.Samples > 0:

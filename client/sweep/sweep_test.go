@@ -63,18 +63,22 @@ func TestExpand(t *testing.T) {
 		o    Options
 		want string
 	}{
-		"nothing":            {nil, Options{}, ""},
-		"a grid":             {[]Axis{lr, mlp}, Options{}, "lr=1e-3,mlp=64 lr=1e-3,mlp=64-64 lr=1e-2,mlp=64 lr=1e-2,mlp=64-64"},
-		"seeds innermost":    {[]Axis{lr}, Options{Seeds: 2, First: 7}, "lr=1e-3,seed=7 lr=1e-3,seed=8 lr=1e-2,seed=7 lr=1e-2,seed=8"},
-		"draws":              {[]Axis{draw}, Options{Samples: 2, Seed: 1}, "lr=0.238423 lr=0.500921"},
-		"draws times a grid": {[]Axis{draw, mlp}, Options{Samples: 1, Seed: 1}, "lr=0.238423,mlp=64 lr=0.238423,mlp=64-64"},
-		"twice":              {[]Axis{lr, lr}, Options{}, "error lr is swept twice"},
-		"seed twice":         {[]Axis{{Name: "seed", Values: []string{"1"}}}, Options{Seeds: 2}, "error seed is swept twice"},
-		"too many":           {[]Axis{many, lr}, Options{}, "error the sweep has more than 10000 jobs"},
-		"too many seeds":     {nil, Options{Seeds: 1 << 40}, "error the sweep has more than 10000 jobs"},
-		"too many draws":     {[]Axis{draw}, Options{Samples: 1 << 40}, "error the sweep has more than 10000 jobs"},
-		"draws not counted":  {[]Axis{draw}, Options{}, "error a random axis needs the number of draws"},
-		"counted in vain":    {[]Axis{lr}, Options{Samples: 3}, "error --samples without a random axis"},
+		"nothing": {nil, Options{}, ""},
+		"a grid": {[]Axis{lr, mlp}, Options{},
+			"lr=1e-3,mlp=64 lr=1e-3,mlp=64-64 lr=1e-2,mlp=64 lr=1e-2,mlp=64-64"},
+		"seeds innermost": {[]Axis{lr}, Options{Seeds: 2, First: 7},
+			"lr=1e-3,seed=7 lr=1e-3,seed=8 lr=1e-2,seed=7 lr=1e-2,seed=8"},
+		"draws": {[]Axis{draw}, Options{Samples: 2, Seed: 1}, "lr=0.238423 lr=0.500921"},
+		"draws times a grid": {[]Axis{draw, mlp}, Options{Samples: 1, Seed: 1},
+			"lr=0.238423,mlp=64 lr=0.238423,mlp=64-64"},
+		"twice": {[]Axis{lr, lr}, Options{}, "error lr is swept twice"},
+		"seed twice": {[]Axis{{Name: "seed", Values: []string{"1"}}}, Options{Seeds: 2},
+			"error seed is swept twice"},
+		"too many":          {[]Axis{many, lr}, Options{}, "error the sweep has more than 10000 jobs"},
+		"too many seeds":    {nil, Options{Seeds: 1 << 40}, "error the sweep has more than 10000 jobs"},
+		"too many draws":    {[]Axis{draw}, Options{Samples: 1 << 40}, "error the sweep has more than 10000 jobs"},
+		"draws not counted": {[]Axis{draw}, Options{}, "error a random axis needs the number of draws"},
+		"counted in vain":   {[]Axis{lr}, Options{Samples: 3}, "error --samples without a random axis"},
 	} {
 		points, err := Expand(tc.axes, tc.o)
 		var names []string
@@ -113,7 +117,8 @@ func TestExpandIsTheProduct(t *testing.T) {
 		want *= max(o.Seeds, 1)
 		if rapid.Bool().Draw(t, "draws") {
 			o.Samples, o.Seed = rapid.IntRange(1, 4).Draw(t, "samples"), rapid.Uint64().Draw(t, "seed")
-			axes = slices.Insert(axes, rapid.IntRange(0, len(axes)).Draw(t, "at"), Axis{Name: "r", Random: &Random{Low: 1e-6, High: 1, Log: true}})
+			axes = slices.Insert(axes, rapid.IntRange(0, len(axes)).Draw(t, "at"),
+				Axis{Name: "r", Random: &Random{Low: 1e-6, High: 1, Log: true}})
 			want *= o.Samples
 		}
 		points, err := Expand(axes, o)
@@ -157,7 +162,8 @@ func cmpText(a, b string) int {
 // Draws stay within their range, also at its ends.
 func TestDrawStaysInRange(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		r := &Random{Low: rapid.Float64Range(1e-9, 10).Draw(t, "low"), Log: rapid.Bool().Draw(t, "log"), Whole: rapid.Bool().Draw(t, "whole")}
+		r := &Random{Low: rapid.Float64Range(1e-9, 10).Draw(t, "low"), Log: rapid.Bool().Draw(t, "log"),
+			Whole: rapid.Bool().Draw(t, "whole")}
 		if r.Whole {
 			r.Low, r.Log = float64(rapid.IntRange(-5, 5).Draw(t, "whole low")), false
 		}

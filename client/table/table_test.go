@@ -10,7 +10,8 @@ import (
 )
 
 func TestWrite(t *testing.T) {
-	columns := []Column{{Head: "ID", Right: true}, {Head: "NAME", Flexible: true}, {Head: "STATE", Paint: func(s string) string { return "<" + s + ">" }},
+	columns := []Column{{Head: "ID", Right: true}, {Head: "NAME", Flexible: true}, {Head: "STATE",
+		Paint: func(s string) string { return "<" + s + ">" }},
 		{Head: "EMPTY"}, {Head: "REASON", Flexible: true}}
 	for name, tc := range map[string]struct {
 		rows   [][]string
@@ -28,7 +29,8 @@ func TestWrite(t *testing.T) {
 			"ID  NAME                STATE  REASON\n 1  a-rather-long-name  ok     a rather lon…\n"},
 		"cut both": {[][]string{{"1", "a-rather-long-name", "ok", "", "a rather long reason"}}, 30, false,
 			"ID  NAME        STATE  REASON\n 1  a-rather-…  ok     a rather …\n"},
-		"hostile": {[][]string{{"1", "\x1b[2Jx\ny", "\u202eok", "", "a\xffb"}}, 0, false, "ID  NAME     STATE  REASON\n 1  ?[2Jx y  ?ok    a?b\n"},
+		"hostile": {[][]string{{"1", "\x1b[2Jx\ny", "\u202eok", "", "a\xffb"}}, 0, false,
+			"ID  NAME     STATE  REASON\n 1  ?[2Jx y  ?ok    a?b\n"},
 	} {
 		var b strings.Builder
 		tab := Table{Columns: columns, Rows: tc.rows, Width: tc.width, Colour: tc.colour}
@@ -44,7 +46,8 @@ func TestWriteIsSafeAndFits(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		rows := rapid.SliceOfN(rapid.SliceOfN(rapid.String(), 2, 2), 1, 5).Draw(t, "rows")
 		width := rapid.IntRange(2*leastFlexed+gap, 60).Draw(t, "width")
-		tab := Table{Columns: []Column{{Head: "A", Flexible: true}, {Head: "B", Flexible: true}}, Rows: rows, Width: width}
+		tab := Table{Columns: []Column{{Head: "A", Flexible: true}, {Head: "B", Flexible: true}}, Rows: rows,
+			Width: width}
 		var b strings.Builder
 		if err := tab.Write(&b); err != nil {
 			t.Fatal(err)
@@ -63,7 +66,8 @@ func TestWriteIsSafeAndFits(t *testing.T) {
 }
 
 func BenchmarkWrite(b *testing.B) {
-	row := []string{"1234", "digits-mlp/lr=0.001,seed=2", "train", "running", "cpu", "12/20", "val_accuracy 0.9712", "1m02s", "root", "behind 12 jobs"}
+	row := []string{"1234", "digits-mlp/lr=0.001,seed=2", "train", "running", "cpu", "12/20",
+		"val_accuracy 0.9712", "1m02s", "root", "behind 12 jobs"}
 	columns := make([]Column, len(row))
 	for i := range columns {
 		columns[i].Head = "COLUMN"

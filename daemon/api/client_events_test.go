@@ -61,7 +61,8 @@ func TestReadEventsRefusesEndlessOnes(t *testing.T) {
 
 // The parser takes any bytes, in pieces of any size, with the same result.
 func FuzzReadEvents(f *testing.F) {
-	for _, s := range []string{"id: 1\nevent: e\ndata: {}\n\n", "data: a\r\rdata\r\n\r\n", ":\n\n", "\ufeffdata:\n\n", "data: \r\n\n\r"} {
+	for _, s := range []string{"id: 1\nevent: e\ndata: {}\n\n", "data: a\r\rdata\r\n\r\n", ":\n\n",
+		"\ufeffdata:\n\n", "data: \r\n\n\r"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {

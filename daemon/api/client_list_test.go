@@ -42,7 +42,8 @@ func TestPagesAreTheList(t *testing.T) {
 }
 
 func TestPagesThatAreNoLists(t *testing.T) {
-	for _, s := range []string{``, `{`, `[]`, `{"jobs":7}`, `{"jobs":[{"id":"x"}],"next":0}`, `],"next":5}`, `{"next":99999999999999999999}`} {
+	for _, s := range []string{``, `{`, `[]`, `{"jobs":7}`, `{"jobs":[{"id":"x"}],"next":0}`, `],"next":5}`,
+		`{"next":99999999999999999999}`} {
 		var pages jobPages
 		_, err := pages.add([]byte(s))
 		jobs, waitErr := pages.wait()
@@ -54,7 +55,8 @@ func TestPagesThatAreNoLists(t *testing.T) {
 
 // No list's cursor is read otherwise than it is decoded.
 func FuzzCursor(f *testing.F) {
-	for _, s := range []string{`{"jobs":[{"id":1}],"next":3}`, `{"a":"],\"next\":3}"}`, `{"next":1,"jobs":[],"next":2}`, `{"jobs":[{"x":[],"next":4}`} {
+	for _, s := range []string{`{"jobs":[{"id":1}],"next":3}`, `{"a":"],\"next\":3}"}`,
+		`{"next":1,"jobs":[],"next":2}`, `{"jobs":[{"x":[],"next":4}`} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -72,7 +74,8 @@ func FuzzCursor(f *testing.F) {
 func BenchmarkDecodeJobs(b *testing.B) {
 	list := JobList{}
 	for i := range 10_000 {
-		list.Jobs = append(list.Jobs, Job{ID: int64(i), Name: fmt.Sprintf("digits-mlp/lr=0.001,seed=%d", i), State: Queued, Reason: "behind 12 jobs"})
+		list.Jobs = append(list.Jobs, Job{ID: int64(i), Name: fmt.Sprintf("digits-mlp/lr=0.001,seed=%d", i),
+			State: Queued, Reason: "behind 12 jobs"})
 	}
 	text, err := json.Marshal(list)
 	if err != nil {

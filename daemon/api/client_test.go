@@ -117,8 +117,9 @@ func TestProblem(t *testing.T) {
 		"a problem": {422, "application/problem+json; charset=utf-8",
 			`{"title":"Unprocessable","status":422,"detail":"1 fault","code":"invalid","hint":"mend it","errors":[{"location":"/0/spec/lr","message":"no"}]}`,
 			CodeInvalid, "1 fault", "mend it", 1},
-		"a proxy's page":  {502, "text/html", "<html>", CodeUnavailable, "the daemon answered 502 Bad Gateway", "", 0},
-		"a broken body":   {404, "application/json", `{"detail":`, CodeNotFound, "the daemon answered 404 Not Found", "", 0},
+		"a proxy's page": {502, "text/html", "<html>", CodeUnavailable, "the daemon answered 502 Bad Gateway", "", 0},
+		"a broken body": {404, "application/json", `{"detail":`, CodeNotFound,
+			"the daemon answered 404 Not Found", "", 0},
 		"without a code":  {409, "application/json", `{"detail":"no"}`, CodeWrongState, "no", "", 0},
 		"a redirect":      {302, "text/html", "", CodeInvalid, "the daemon answered 302 Found", "", 0},
 		"an empty answer": {500, "", "", CodeInternal, "the daemon answered 500 Internal Server Error", "", 0},
@@ -135,7 +136,8 @@ func TestProblem(t *testing.T) {
 			t.Errorf("%s: %v is no problem", name, err)
 			continue
 		}
-		if p.Status != tc.status || p.Code != tc.code || p.Detail != tc.message || p.Hint != tc.hint || len(p.Errors) != tc.locations {
+		if p.Status != tc.status || p.Code != tc.code || p.Detail != tc.message || p.Hint != tc.hint ||
+			len(p.Errors) != tc.locations {
 			t.Errorf("%s: got %+v", name, p)
 		}
 	}
