@@ -19,10 +19,17 @@ import (
 
 const (
 	lostClients = 8
-	lostJobs    = 200 // all clients together
-	lostKills   = 30
 	lostSeeds   = 5 // jobs of one seed must end with equal models
 )
+
+// lostLoad is how many jobs all clients submit together, and how many kills
+// there are; the race detector makes each several times as slow.
+func lostLoad() (jobs, kills int) {
+	if raceEnabled {
+		return 80, 12
+	}
+	return 200, 30
+}
 
 // TestNothingLost kills daemon and worker at random moments while clients
 // submit. Every acknowledged job succeeds exactly once, with the model it would
@@ -33,13 +40,14 @@ func TestNothingLost(t *testing.T) {
 	}
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
+	jobCount, kills := lostLoad()
 	s := serve(t, t.TempDir())
 	var clients sync.WaitGroup
 	ids := make([][]int64, lostClients)
 	for c := range lostClients {
-		clients.Go(func() { ids[c] = submitThrough(t, s, c) })
+		clients.Go(func() { ids[c] = submitThrough(t, s, c, jobCount/lostClients) })
 	}
-	killAtRandom(t, s, rand.New(rand.NewPCG(seed, 1)))
+	killAtRandom(t, s, kills, rand.New(rand.NewPCG(seed, 1)))
 	clients.Wait()
 
 	models := map[int64][]byte{}
@@ -60,7 +68,7 @@ func TestNothingLost(t *testing.T) {
 		}
 	}
 	jobs, err := s.client.Jobs(t.Context(), api.Filter{})
-	if err != nil || len(jobs) != lostJobs || len(seen) != lostJobs {
+	if err != nil || len(jobs) != jobCount || len(seen) != jobCount {
 		t.Errorf("the daemon has %d jobs, %d were acknowledged, error %v", len(jobs), len(seen), err)
 	}
 	s.stop()
@@ -68,11 +76,11 @@ func TestNothingLost(t *testing.T) {
 }
 
 // submitThrough submits one job after the other, each until it is acknowledged.
-func submitThrough(t *testing.T, s *served, c int) []int64 {
+func submitThrough(t *testing.T, s *served, c, count int) []int64 {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	var ids []int64
-	for i := range lostJobs / lostClients {
+	for i := range count {
 		job := train(fmt.Sprintf(`{"name": "lost", "data": {"source": "iris"}, "model":
 			[{"linear": 16}, "relu", {"linear": 3}], "seed": %d, "epochs": 40, "checkpoint": {"every": "20ms"}}`, i%lostSeeds))
 		for {
@@ -92,8 +100,8 @@ func submitThrough(t *testing.T, s *served, c int) []int64 {
 
 // killAtRandom kills the daemon, which is started again, or the worker, which
 // the daemon starts again.
-func killAtRandom(t *testing.T, s *served, rng *rand.Rand) {
-	for range lostKills {
+func killAtRandom(t *testing.T, s *served, kills int, rng *rand.Rand) {
+	for range kills {
 		select {
 		case <-time.After(time.Duration(rng.IntN(250)) * time.Millisecond):
 		case <-t.Context().Done():
