@@ -364,5 +364,5 @@ func (o *owner) logLife(was api.State, rec store.Record) {
 	if rec.Error != nil {
 		args = append(args, "code", rec.Error.Code, "error", rec.Error.Message)
 	}
-	o.log.Info("job is "+string(rec.State), args...)
+	o.log.Info("job "+string(rec.State), args...)
 }
