@@ -18,7 +18,7 @@ build: ## build ./weft: daemon, worker and client in one binary
 demo: build ## train ten small models together on real data, live, then one after the other
 	./weft demo
 
-test: ## all tests, end to end included, on any machine; about four minutes on 2 cores
+test: ## all tests, end to end included, on any machine; two minutes on 2 cores, most of them compiling
 	$(GO) test ./...
 
 race: ## all tests under the race detector

@@ -348,3 +348,34 @@ func TestPredict(t *testing.T) {
 		t.Errorf("a missing file: %#v", err)
 	}
 }
+
+// One lane gives a job of large steps and one of small steps the same time.
+func TestOneLaneIsSharedEvenly(t *testing.T) {
+	d, l := openHost(t, HostConfig{Threads: 1}), openLoader(t)
+	start(t, d, l, 1, parse(t, `{"data": {"source": "digits"}, "model": [{"linear": 512}, "relu", {"linear": 10}],
+		"batch_size": 256, "epochs": 1000000, "checkpoint": {"every": "1h"}}`), t.TempDir())
+	start(t, d, l, 2, parse(t, `{"data": {"source": "iris"}, "model": [{"linear": 3}],
+		"batch_size": 1, "epochs": 1000000, "checkpoint": {"every": "1h"}}`), t.TempDir())
+	// The lane's clock decides, not the wall's: both are looked at together,
+	// when first both have trained and when they have had a second more.
+	var first, last map[int64]float64
+	await(t, d, "a second of lane time", func(e Event) bool {
+		p, ok := e.(Progressed)
+		if !ok || len(p.Jobs) < 2 {
+			return false
+		}
+		now := map[int64]float64{}
+		for _, j := range p.Jobs {
+			now[j.Job] = j.DeviceSeconds
+		}
+		if first == nil {
+			first = now
+		}
+		last = now
+		return now[1]+now[2]-first[1]-first[2] > 1
+	})
+	one, two := last[1]-first[1], last[2]-first[2]
+	if share := one / (one + two); share < 0.4 || share > 0.6 {
+		t.Errorf("job 1 had %.0f %% of the lane: %.3f s against %.3f s", 100*share, one, two)
+	}
+}
