@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -96,9 +95,6 @@ func (p *program) ls(ctx context.Context, o lsOptions) error {
 	if o.watch {
 		return p.watch(ctx, c, o, order)
 	}
-	// The list is read, printed and forgotten: collecting it as it comes costs
-	// a tenth of the command's time.
-	debug.SetGCPercent(800)
 	filter := o.filter()
 	raw := p.global.output == outJSON || p.global.output == outJSONL
 	filter.Spec = raw // programs get the whole job, a table what it has columns for
