@@ -1,37 +1,44 @@
-# weft needs Go and, for the race tests, gcc. `make help` lists the targets.
+# weft needs Go and gcc; the tests of the GPU's parts compile a driver simulator
+# with g++ and are left out where it is missing. `make help` lists the targets.
 GO      ?= go
 TOOL    := $(GO) tool -modfile=.ci/tools.mod
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 FUZZTIME ?= 30s
 BENCH_OUT ?= bench/out
+# The GPU's parts need cgo and a header of our own, but neither CUDA's toolkit nor
+# a driver: that is looked up when a worker process asks for it.
+export CGO_ENABLED = 1
+export CGO_CFLAGS = -O2 -g -I$(CURDIR)/gpu/cuda/include
+TAGS := -tags cuda
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test race lint fuzz bench generate clean
+.PHONY: help build demo test race lint fuzz bench generate kernels kernels-check clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build ./weft: daemon, worker and client in one binary
-	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o weft .
+	$(GO) build $(TAGS) -trimpath -ldflags '$(LDFLAGS)' -o weft .
 
 demo: build ## train ten small models together on real data, live, then one after the other
 	./weft demo
 
 test: ## all tests, end to end included, on any machine; two minutes on 2 cores, most of them compiling
-	$(GO) test ./...
+	$(GO) test $(TAGS) ./...
 
 race: ## all tests under the race detector
-	$(GO) test -race ./...
+	$(GO) test $(TAGS) -race -timeout 20m ./...
 
 lint: ## gofmt, go vet, staticcheck, gosec
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
 	  if [ -n "$$unformatted" ]; then echo "gofmt would change: $$unformatted"; exit 1; fi
 	$(GO) vet ./...
-	$(TOOL) staticcheck ./...
+	$(GO) vet $(TAGS) ./...
+	$(TOOL) staticcheck $(TAGS) ./...
 	@# G103: memory shared between processes is what cpuwork/proc is for. G104: an error thrown
 	@# away is written as `_ =` with its reason. G304: reading the files that users name is the job.
-	$(TOOL) gosec -quiet -exclude=G103,G104,G304 -exclude-generated ./...
+	$(TOOL) gosec -quiet -exclude=G103,G104,G304 -exclude-generated $(TAGS) ./...
 
 fuzz: ## run every fuzz target for FUZZTIME (30s) each
 	.ci/fuzz $(FUZZTIME)
@@ -41,6 +48,12 @@ bench: build ## Go benchmarks and the load run, into BENCH_OUT (bench/out)
 
 generate: ## write the generated assembly again
 	$(GO) generate ./...
+
+kernels: ## compile the CUDA kernels to PTX again, with clang++-19
+	kernels/generate
+
+kernels-check: ## fail if the PTX that is checked in is not what the sources give
+	kernels/generate --check
 
 clean: ## remove what build and bench made
 	rm -rf weft bench/out

@@ -14,7 +14,7 @@ import (
 // docs/design.md draws the same picture.
 var allowed = map[string][]string{
 	"weft":               {"weft/client", "weft/daemon", "weft/daemon/api", "weft/gpu"},
-	"weft/client":        {"weft/daemon/api"},
+	"weft/client":        {"weft/daemon/api", "weft/bench/load"},
 	"weft/daemon":        {"weft/gpu", "weft/gpu/train", "weft/gpu/train/dataset", "weft/cpuwork"},
 	"weft/daemon/api":    {},
 	"weft/daemon/sched":  {"weft/daemon/api"},
@@ -26,6 +26,7 @@ var allowed = map[string][]string{
 	"weft/cpuwork":       {},
 	"weft/kernels":       {},
 	"weft/bench":         {"weft/client", "weft/daemon/api"},
+	"weft/bench/load":    {},
 }
 
 type listed struct {

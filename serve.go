@@ -14,6 +14,7 @@ import (
 	"weft/client"
 	"weft/daemon"
 	"weft/daemon/api"
+	"weft/gpu"
 )
 
 // serveDaemon runs the daemon until the first signal, which ends ctx, and has
@@ -43,7 +44,8 @@ func daemonConfig(o client.ServeOptions, stderr io.Writer) (daemon.Config, error
 	state := cmp.Or(o.StateDir, api.StateDir(os.Getenv))
 	return daemon.Config{
 		StateDir: state, Socket: cmp.Or(o.Socket, defaultSocket(state)), Program: program, Version: version,
-		Threads: o.Threads, Slots: o.Slots, MemoryBytes: o.MemoryBytes,
+		Devices: o.Devices, Sharing: gpu.Sharing(o.Sharing),
+		Threads: o.Threads, Slots: o.Slots, MemoryBytes: o.MemoryBytes, GPUMemoryBytes: o.GPUBytes,
 		Listen: o.Listen, CertFile: o.TLSCert, KeyFile: o.TLSKey, TokenFile: o.TokenFile,
 		Owners: o.Weights, AllowUsers: o.AllowUsers, Watchdog: o.Watchdog,
 		Log: slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level})),

@@ -11,6 +11,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"weft/bench/load"
 	"weft/client/table"
 	"weft/daemon/api"
 )
@@ -117,7 +118,7 @@ func (p *program) complete(ctx context.Context, words []string) []candidate {
 		all = p.flagNames(v)
 	case v == nil:
 		for _, v := range p.verbs {
-			if !v.cmd.Hidden {
+			if !v.cmd.Hidden && v.group() == "" {
 				all = append(all, candidate{v.cmd.Name, v.cmd.Usage})
 			}
 		}
@@ -134,6 +135,8 @@ func (p *program) parseWords(words []string) (v *verb, pending string) {
 		if !strings.HasPrefix(w, "-") || w == "-" {
 			if v == nil {
 				v = p.find(w)
+			} else if second := p.find(v.cmd.Name + " " + w); second != nil {
+				v = second
 			}
 			continue
 		}
@@ -199,6 +202,7 @@ func flagValues(v *verb, name string) []candidate {
 		"device": {"auto", "cpu", "gpu", "gpu:0"}, "optimizer": {"adamw", "adam", "sgd", "rmsprop"},
 		"loss":      {"cross_entropy", "mse", "bce_with_logits", "huber"},
 		"log-level": logLevels, "state": stateNames(), "s": stateNames(),
+		"load": load.Names(), "arms": shareArms, "baseline": shareArms,
 	}
 	if v != nil && v.cmd.Name == "train" {
 		sets := []string{"digits", "iris", "wine", "breast-cancer", "diabetes", "moons", "spirals", "blobs", "teacher"}
@@ -240,6 +244,15 @@ func (p *program) arguments(ctx context.Context, v *verb) []candidate {
 		return []candidate{{"bash", ""}, {"zsh", ""}, {"fish", ""}}
 	case "help":
 		return p.complete(ctx, []string{""})
+	}
+	var verbs []candidate
+	for _, second := range p.verbs {
+		if word, ok := strings.CutPrefix(second.cmd.Name, v.cmd.Name+" "); ok {
+			verbs = append(verbs, candidate{word, second.cmd.Usage})
+		}
+	}
+	if verbs != nil {
+		return verbs
 	}
 	states, jobs := completeStates[v.cmd.Name]
 	if !jobs {

@@ -110,7 +110,7 @@ func (p *program) demo(ctx context.Context, o demoOptions) (err error) {
 			err = fmt.Errorf("remove demo directory: %w", e)
 		}
 	}()
-	d, err := p.startDaemon(ctx, dir)
+	d, err := p.startDaemon(ctx, dir, "weft demo --keep")
 	if err != nil {
 		return err
 	}

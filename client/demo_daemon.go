@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -19,19 +20,21 @@ type ownDaemon struct {
 	client *api.Client
 	cmd    *exec.Cmd
 	log    string        // path of its standard error
+	keep   string        // the command that keeps the log
 	ended  chan struct{} // closed when the process has ended
 	grace  time.Duration // between asking it to end and making it
 }
 
-// startDaemon starts `weft serve` on a directory and a socket of its own, and
-// returns when it is ready for jobs. The caller stops it.
-func (p *program) startDaemon(ctx context.Context, dir string) (*ownDaemon, error) {
+// startDaemon starts `weft serve` on a directory and a socket of its own, with
+// further flags, and returns when it is ready for jobs. The caller stops it;
+// keep is the command that keeps its log.
+func (p *program) startDaemon(ctx context.Context, dir, keep string, flags ...string) (*ownDaemon, error) {
 	path, err := p.executable()
 	if err != nil {
 		return nil, err
 	}
 	socket := filepath.Join(dir, "weft.sock")
-	d := &ownDaemon{log: filepath.Join(dir, "serve.log"), ended: make(chan struct{}), grace: demoGrace}
+	d := &ownDaemon{log: filepath.Join(dir, "serve.log"), keep: keep, ended: make(chan struct{}), grace: demoGrace}
 	if d.client, err = api.New("unix://"+socket, api.Options{UserAgent: "weft/" + p.app.Version}); err != nil {
 		return nil, err
 	}
@@ -41,7 +44,8 @@ func (p *program) startDaemon(ctx context.Context, dir string) (*ownDaemon, erro
 	}
 	defer log.Close() // the daemon has its own descriptor
 	// #nosec G204 -- this program itself
-	d.cmd = exec.Command(path, "serve", "--state-dir", filepath.Join(dir, "state"), "--socket", socket)
+	d.cmd = exec.Command(path, append([]string{"serve", "--state-dir", filepath.Join(dir, "state"),
+		"--socket", socket}, flags...)...)
 	d.cmd.Env = cleanEnvironment(os.Environ())
 	d.cmd.Stderr = log
 	// A group of its own, so that an interrupt typed at the terminal reaches
@@ -61,17 +65,17 @@ func (p *program) startDaemon(ctx context.Context, dir string) (*ownDaemon, erro
 	return d, nil
 }
 
+// keptSettings are those that say what the machine has, not where or how the
+// user's own daemon runs.
+var keptSettings = []string{"WEFT_THREADS", "WEFT_MEMORY", "WEFT_GPU_MEMORY", "WEFT_CUDA_DRIVER"}
+
 // cleanEnvironment leaves out the settings of the user's own daemon.
 func cleanEnvironment(env []string) []string {
-	var out []string
-	for _, kv := range env {
-		if !strings.HasPrefix(kv, "WEFT_") || strings.HasPrefix(kv, "WEFT_THREADS=") || strings.HasPrefix(kv,
-			"WEFT_MEMORY=") ||
-			strings.HasPrefix(kv, "WEFT_TEST_") {
-			out = append(out, kv)
-		}
-	}
-	return out
+	return slices.DeleteFunc(slices.Clone(env), func(kv string) bool {
+		name, _, _ := strings.Cut(kv, "=")
+		return strings.HasPrefix(name, "WEFT_") && !strings.HasPrefix(name, "WEFT_TEST_") &&
+			!slices.Contains(keptSettings, name)
+	})
 }
 
 // untilReady asks until the daemon says that it takes jobs.
@@ -99,7 +103,7 @@ func (d *ownDaemon) untilReady(ctx context.Context) error {
 }
 
 // explain adds the last line of the daemon's log to a failure that it may be
-// the cause of.
+// the cause of; where that says what to try, so does the failure.
 func (d *ownDaemon) explain(err error) error {
 	e := api.AsError(err)
 	if e == nil || e.Code != api.CodeUnreachable {
@@ -110,9 +114,14 @@ func (d *ownDaemon) explain(err error) error {
 	if readErr != nil || text == "" {
 		return err
 	}
+	hint := d.keep + " keeps its log"
 	last := text[strings.LastIndexByte(text, '\n')+1:]
-	return &api.Error{Code: e.Code, Message: e.Message + "; its last words: " + last,
-		Hint: "weft demo --keep keeps its log"}
+	if try, ok := strings.CutPrefix(last, "try: "); ok {
+		hint = try
+		text = strings.TrimSpace(strings.TrimSuffix(text, last))
+		last = text[strings.LastIndexByte(text, '\n')+1:]
+	}
+	return &api.Error{Code: e.Code, Message: e.Message + "; its last words: " + last, Hint: hint}
 }
 
 // stop ends the daemon in order, by force after a while, and waits for it.

@@ -26,19 +26,25 @@ that is missing or wrong what to do. Succeeds unless something fails.`,
 				if err := exactly(c, 0); err != nil {
 					return err
 				}
-				return p.doctor(c.Context)
+				return p.doctor(c.Context, c.Bool("probe"))
+			},
+			Flags: []cli.Flag{
+				&cli.BoolFlag{Name: "probe", Usage: "have the daemon ask the NVIDIA driver anew, which may take seconds"},
 			},
 		},
-		examples: []example{{"weft doctor", "first thing when something is odd"}},
-		exits:    []exit{{exitFailed, "a check fails"}, {exitUnreachable, "no daemon answers"}},
+		examples: []example{
+			{"weft doctor", "first thing when something is odd"},
+			{"weft doctor --probe", "after a driver was installed, or a GPU set free"},
+		},
+		exits: []exit{{exitFailed, "a check fails"}, {exitUnreachable, "no daemon answers"}},
 	}
 }
 
 // leastFiles is how many open files a daemon with many jobs and clients wants.
 const leastFiles = 4096
 
-func (p *program) doctor(ctx context.Context) error {
-	checks, err := p.ownChecks(ctx)
+func (p *program) doctor(ctx context.Context, probe bool) error {
+	checks, err := p.ownChecks(ctx, probe)
 	if err != nil {
 		return err
 	}
@@ -60,7 +66,7 @@ func (p *program) doctor(ctx context.Context) error {
 }
 
 // ownChecks checks from the client's side, and adds the daemon's own checks.
-func (p *program) ownChecks(ctx context.Context) ([]api.DoctorCheck, error) {
+func (p *program) ownChecks(ctx context.Context, probe bool) ([]api.DoctorCheck, error) {
 	client := api.DoctorCheck{Name: "client", Status: api.CheckOK, Found: p.ownVersion()}
 	limit := p.fileLimit()
 	c, err := p.client()
@@ -83,7 +89,11 @@ func (p *program) ownChecks(ctx context.Context) ([]api.DoctorCheck, error) {
 		daemon.Hint = "restart the daemon: client and daemon are the same program, of one version"
 	}
 	checks := []api.DoctorCheck{client, daemon, limit}
-	d, err := c.Doctor(ctx)
+	ask := c.Doctor
+	if probe {
+		ask = c.Probe
+	}
+	d, err := ask(ctx)
 	if err != nil {
 		return append(checks, api.DoctorCheck{Name: "checks", Status: api.CheckFail, Found: err.Error(),
 			Hint: hint(err)}), nil

@@ -35,11 +35,16 @@ func (p *program) help(name string) error {
 func (p *program) helpVerb() verb {
 	return verb{cmd: &cli.Command{Name: "help", Hidden: true, ArgsUsage: "[COMMAND]",
 		Action: func(c *cli.Context) error {
-			if c.NArg() > 1 {
+			if c.NArg() > 1 && !p.isGroup(c.Args().First()) {
 				return exactly(c, 1)
 			}
-			return p.help(c.Args().First())
+			return p.help(strings.Join(c.Args().Slice(), " "))
 		}}}
+}
+
+// isGroup reports whether name is the first word of verbs.
+func (p *program) isGroup(name string) bool {
+	return slices.ContainsFunc(p.verbs, func(v verb) bool { return v.group() == name && name != "" })
 }
 
 func (p *program) overview(w io.Writer) error {
@@ -48,7 +53,7 @@ func (p *program) overview(w io.Writer) error {
 	for _, g := range groups {
 		fmt.Fprintf(&b, "\n%s\n", g)
 		for _, v := range p.verbs {
-			if v.cmd.Category == g {
+			if v.cmd.Category == g && v.group() == "" {
 				fmt.Fprintf(&b, "  %-11s %s\n", v.cmd.Name, v.cmd.Usage)
 			}
 		}

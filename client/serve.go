@@ -2,6 +2,7 @@ package client
 
 import (
 	"errors"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,16 +23,22 @@ type ServeOptions struct {
 	TLSCert     string             // PEM file; needed with Listen
 	TLSKey      string             // PEM file; needed with Listen
 	TokenFile   string             // needed with Listen
+	Devices     []string           // to serve: auto, cpu, gpu, gpu:0; none: auto
+	Sharing     string             // how jobs share a device: auto, sequential, streams, fused
 	Threads     int                // of the CPU device; 0: all cores
 	Slots       int                // jobs resident at once; 0: the daemon's default
-	MemoryBytes int64              // for jobs and their data; 0: the daemon's default
+	MemoryBytes int64              // for jobs and their data on the CPU; 0: the daemon's default
+	GPUBytes    int64              // for jobs and their data on a GPU; 0: all of its memory
 	Weights     map[string]float64 // owners' shares; those not named have 1
 	AllowUsers  []string           // who may use the socket besides its owner
 	Watchdog    time.Duration      // 0: the daemon's default
 	LogLevel    string             // debug, info, warn or error
 }
 
-var logLevels = []string{"debug", "info", "warn", "error"}
+var (
+	logLevels = []string{"debug", "info", "warn", "error"}
+	sharings  = []string{"auto", "sequential", "streams", "fused"}
+)
 
 func (p *program) serveVerb() verb {
 	return verb{
@@ -62,6 +69,7 @@ is given, and then wants a certificate and a token.`,
 		examples: []example{
 			{"weft serve", "for yourself"},
 			{"weft serve --memory 8GiB --slots 64", "with limits of its own"},
+			{"weft serve --device gpu:0,gpu:1", "on two of the GPUs, and not on the CPU"},
 			{"weft serve --weight alice=2 --allow-user alice,bob", "for others too, alice with twice the share"},
 			{"weft serve --listen :7337 --tls-cert c.pem --tls-key k.pem --token-file t", "over TCP"},
 		},
@@ -80,10 +88,15 @@ func serveFlags() []cli.Flag {
 		str("tls-cert", "WEFT_TLS_CERT", "certificate `FILE`, PEM"),
 		str("tls-key", "WEFT_TLS_KEY", "key `FILE`, PEM"),
 		str("token-file", "WEFT_TOKEN_FILE", "`FILE` with the token that clients must show over TCP"),
+		&cli.StringSliceFlag{Name: "device", EnvVars: []string{"WEFT_DEVICE"},
+			Usage: "`DEVICES` to serve: auto, cpu, gpu, gpu:0; default auto, the CPU and every GPU; may be repeated"},
+		&cli.StringFlag{Name: "sharing", Value: "auto", EnvVars: []string{"WEFT_SHARING"},
+			Usage: "`HOW` jobs share a device: auto, sequential, streams, fused; results are the same"},
 		&cli.IntFlag{Name: "threads", EnvVars: []string{"WEFT_THREADS"},
 			Usage: "CPU `THREADS` to train with; default all cores"},
 		&cli.IntFlag{Name: "slots", EnvVars: []string{"WEFT_SLOTS"}, Usage: "`JOBS` on a device at once, at most"},
-		str("memory", "WEFT_MEMORY", "`SIZE` for jobs and their data, as 64GiB; default a share of the machine's"),
+		str("memory", "WEFT_MEMORY", "`SIZE` for jobs and their data on the CPU, as 64GiB; default a share of the machine's"),
+		str("gpu-memory", "WEFT_GPU_MEMORY", "`SIZE` for jobs and their data on a GPU, as 64GiB; default all of its memory"),
 		&cli.StringSliceFlag{Name: "weight", EnvVars: []string{"WEFT_WEIGHT"},
 			Usage: "`OWNER=N`: the owner's share against others' 1; may be repeated"},
 		&cli.StringSliceFlag{Name: "allow-user", EnvVars: []string{"WEFT_ALLOW_USER"},
@@ -95,13 +108,16 @@ func serveFlags() []cli.Flag {
 	}
 }
 
+var deviceName = regexp.MustCompile(`^(auto|cpu|gpu(:?[0-9]{1,3})?)$`)
+
 // readServe reads and checks what can be checked without the daemon.
 func readServe(c *cli.Context) (ServeOptions, error) {
 	o := ServeOptions{
 		StateDir: c.String("state-dir"), Socket: c.String("socket"), Listen: c.String("listen"),
 		TLSCert: c.String("tls-cert"), TLSKey: c.String("tls-key"), TokenFile: c.String("token-file"),
 		Threads: c.Int("threads"), Slots: c.Int("slots"), Watchdog: c.Duration("watchdog"),
-		LogLevel:   c.String("log-level"),
+		LogLevel: c.String("log-level"), Sharing: c.String("sharing"),
+		Devices:    splitAll(c.StringSlice("device")),
 		AllowUsers: splitAll(c.StringSlice("allow-user")),
 	}
 	var err error
@@ -121,6 +137,18 @@ func readServe(c *cli.Context) (ServeOptions, error) {
 	if !slices.Contains(logLevels, o.LogLevel) {
 		return o, usagef("--log-level "+firstOf(nearest.Name(o.LogLevel, logLevels), "info"),
 			"unknown log level %q", o.LogLevel)
+	}
+	if !slices.Contains(sharings, o.Sharing) {
+		return o, usagef("--sharing "+firstOf(nearest.Name(o.Sharing, sharings), "auto"),
+			"unknown way of sharing %q", o.Sharing)
+	}
+	for _, d := range o.Devices {
+		if !deviceName.MatchString(d) {
+			return o, usagef("--device auto, cpu, gpu or gpu:0", "unknown device %q", d)
+		}
+	}
+	if o.GPUBytes, err = parseSize("--gpu-memory", c.String("gpu-memory")); err != nil {
+		return o, err
 	}
 	if o.MemoryBytes, err = parseSize("--memory", c.String("memory")); err != nil {
 		return o, err

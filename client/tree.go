@@ -66,6 +66,8 @@ func (p *program) tree() []verb {
 
 		p.modelVerb(),
 		p.predictVerb(),
+		p.benchVerb(),
+		p.benchShareVerb(),
 
 		p.serveVerb(),
 		p.doctorVerb(),
@@ -76,6 +78,15 @@ func (p *program) tree() []verb {
 		p.workerVerb(),
 		p.completeVerb(),
 	}
+}
+
+// group is the first word of a verb of two, such as "bench" of "bench share".
+func (v verb) group() string {
+	group, _, _ := strings.Cut(v.cmd.Name, " ")
+	if group == v.cmd.Name {
+		return ""
+	}
+	return group
 }
 
 // accepts refuses an output format that the verb cannot write: nothing that

@@ -184,8 +184,25 @@ func (o *owner) patch(ctx context.Context, id int64, p api.Patch, may permit) (s
 			answer(rec, nil)
 			return
 		}
-		answer(o.edit(store.Edit{ID: id, Priority: p.Priority, Labels: labels, At: time.Now()}))
+		rec, err = o.edit(store.Edit{ID: id, Priority: p.Priority, Labels: labels, At: time.Now()})
+		if err == nil && p.Priority != nil {
+			o.prioritize(id, *p.Priority)
+		}
+		answer(rec, err)
 	})
+}
+
+// prioritize tells a job's device of its new priority.
+func (o *owner) prioritize(id int64, priority int) {
+	j := o.jobs[id]
+	if j == nil || j.res == nil || j.res.phase == loading {
+		return // the start tells
+	}
+	s := j.res.seat
+	if err := s.dev.Prioritize(id, priority); err != nil {
+		// Its worker is on its way down, and the next start tells.
+		o.log.Warn("device was not told of a priority", "job", id, "device", s.info.ID, "error", err)
+	}
 }
 
 // mergeLabels returns nil when nothing changes.

@@ -10,16 +10,21 @@ import (
 	"time"
 
 	"weft/daemon/api"
+	"weft/gpu"
 )
 
 // Config is what weft serve is told. StateDir and Program are required.
 type Config struct {
-	StateDir    string // database, jobs' files, lock; made with mode 0700
-	Socket      string // default: weft.sock in StateDir
+	StateDir    string   // database, jobs' files, lock; made with mode 0700
+	Socket      string   // default: weft.sock in StateDir
+	Devices     []string // to serve: auto, cpu, gpu, gpu:0; none: auto
+	Sharing     gpu.Sharing
 	Threads     int    // lanes of the CPU device; 0: one per core
-	Slots       int    // jobs resident on the CPU device at most; 0: its default
+	Slots       int    // jobs resident on a device at most; 0: its default
 	MemoryBytes int64  // for jobs on the CPU device; 0: its default
 	Program     string // path of weft itself, started again as worker
+
+	GPUMemoryBytes int64 // for jobs on a GPU; 0: all of its memory
 
 	// Listen is a TCP address for other machines, off by default. It wants a
 	// certificate and a token, each in a file, and is refused without.

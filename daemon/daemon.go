@@ -20,7 +20,6 @@ import (
 	"weft/daemon/api"
 	"weft/daemon/store"
 	"weft/daemon/watchdog"
-	"weft/gpu"
 )
 
 const (
@@ -115,7 +114,7 @@ func open(ctx context.Context, cfg Config, devices func() (hardware, error)) (d 
 	}
 	d.serveWith(&server{
 		cfg: cfg, log: cfg.Log, owner: d.owner, store: d.store, hub: d.hub, board: d.owner.board,
-		meter: meter, gate: newGate(cfg.AllowUsers, token), dog: d.dog,
+		meter: meter, gate: newGate(cfg.AllowUsers, token), dog: d.dog, gpus: d.hw.gpus,
 		started: time.Now(), node: nodeName(),
 	})
 	return d, nil
@@ -328,21 +327,4 @@ func (d *Daemon) warn(what string, err error) {
 	if err != nil {
 		d.log.Warn(what, "error", err)
 	}
-}
-
-// openHardware starts the workers.
-func openHardware(ctx context.Context, cfg Config) (hw hardware, err error) {
-	l, err := gpu.OpenLoader(ctx, gpu.LoaderConfig{Program: cfg.Program, Log: cfg.Log})
-	if err != nil {
-		return hw, err
-	}
-	hw.loader = hostLoader{l}
-	dev, err := gpu.OpenHost(ctx, gpu.HostConfig{
-		Program: cfg.Program, Threads: cfg.Threads, Slots: cfg.Slots, MemoryBytes: cfg.MemoryBytes, Log: cfg.Log,
-	})
-	if err != nil {
-		return hw, errors.Join(err, l.Close(ctx))
-	}
-	hw.devices = []device{hostDevice{dev}}
-	return hw, nil
 }

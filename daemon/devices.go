@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/dustin/go-humanize"
+
 	"weft/daemon/api"
 	"weft/daemon/store"
 	"weft/gpu"
@@ -42,6 +44,11 @@ func (o *owner) onEvent(s *seat, e gpu.Event) {
 			p := r.progress
 			o.leave(r, store.Change{Do: api.Succeed, Metrics: e.Metrics, PeakBytes: e.PeakBytes, Progress: &p})
 		})
+	case gpu.Returned:
+		o.with(s, e.Job, func(r *residency) { r.seconds = max(r.seconds, e.DeviceSeconds); o.returned(r, e) })
+	case gpu.Memory:
+		s.short.told = e.TakenBytes
+		o.dirty = true
 	case gpu.Failed:
 		o.with(s, e.Job, func(r *residency) {
 			r.seconds = max(r.seconds, e.DeviceSeconds)
@@ -64,8 +71,9 @@ func (o *owner) with(s *seat, id int64, f func(*residency)) {
 
 func (o *owner) up(s *seat, e gpu.Up) {
 	s.info = e.Info
-	s.ready = true
-	s.message = ""
+	s.ready, s.was = true, true
+	s.evidence, s.message, s.hint = "", "", ""
+	s.short = shortage{told: e.Info.TakenBytes}
 	s.killedFor = 0
 	o.dirty = true
 	o.log.Info("worker is ready", "device", s.info.ID, "pid", s.info.PID, "restarts", s.info.Restarts)
@@ -73,7 +81,10 @@ func (o *owner) up(s *seat, e gpu.Up) {
 
 func (o *owner) down(s *seat, e gpu.Down) {
 	s.ready = false
-	s.message = e.Evidence
+	s.evidence, s.message, s.hint = e.Evidence, e.Reason, e.Hint
+	if s.message == "" {
+		s.message = firstLine(e.Evidence)
+	}
 	s.info.PID = 0
 	suspects := e.Suspects
 	if s.killedFor != 0 {
@@ -87,11 +98,32 @@ func (o *owner) down(s *seat, e gpu.Down) {
 	}
 	o.meter.restarts.WithLabelValues(s.info.ID).Inc()
 	o.log.Warn("worker died", "device", s.info.ID, "jobs", len(e.Lost), "suspects", suspects, "evidence", e.Evidence)
+	suspects = slices.DeleteFunc(slices.Clone(suspects), func(id int64) bool { return !slices.Contains(e.Lost, id) })
+	o.divide(suspects)
 	for _, id := range e.Lost {
 		o.with(s, id, func(r *residency) {
-			alone := r.alone || len(e.Lost) == 1
+			alone := r.alone && r.ward == 0 || len(e.Lost) == 1
 			o.lost(r, slices.Contains(suspects, id), alone, e.Evidence)
 		})
+	}
+}
+
+// divide puts the suspects of a fault into two wards, each of which runs by
+// itself next: so the culprit of a gang of a thousand is alone after ten more
+// faults, and the others lose a minute or two instead of hours.
+func (o *owner) divide(suspects []int64) {
+	half := len(suspects) / 2
+	for i, members := range [][]int64{suspects[:half], suspects[half:]} {
+		ward := int64(0)
+		if len(members) > 1 {
+			o.wards++
+			ward = o.wards
+		}
+		for _, id := range suspects[i*half : i*half+len(members)] {
+			if j := o.jobs[id]; j != nil {
+				j.ward = ward
+			}
+		}
 	}
 }
 
@@ -121,6 +153,10 @@ func (o *owner) lost(r *residency, suspect, alone bool, evidence string) {
 	msg := "its worker died; it goes on from its last checkpoint"
 	if suspect {
 		msg = "its worker died while working on it; it goes on from its last checkpoint, alone: " + evidence
+		if j.ward != 0 {
+			msg = "its worker died while working on it and others; it goes on from its last checkpoint, " +
+				"with some of them: " + evidence
+		}
 	}
 	o.leave(r, store.Change{Do: api.Requeue, Fault: suspect, Message: msg})
 }
@@ -128,6 +164,7 @@ func (o *owner) lost(r *residency, suspect, alone bool, evidence string) {
 func (o *owner) runs(r *residency, step int64) {
 	r.phase = running
 	r.job.tries = 0
+	r.seat.short.started(r.seat.reserves(&r.job.rec))
 	r.progress.Step = step
 	o.stand(r)
 }
@@ -200,10 +237,30 @@ func (o *owner) stopped(r *residency) {
 			Message: fmt.Sprintf("the job ran longer than its time limit of %s", limit),
 			Hint:    "submit it again with a longer --timeout, or with fewer epochs"})
 	case preempt:
-		o.leave(r, store.Change{Do: api.Requeue, Message: "made room for a job of higher priority"})
+		o.leave(r, store.Change{Do: api.Requeue, Message: "made room for another job"})
 	default:
 		o.leave(r, store.Change{Do: api.Requeue, Message: o.whyStopped()})
 	}
+}
+
+// returned puts a job back that its device had no memory for. It is not the
+// job's fault, and it will be planned when there is room.
+func (o *owner) returned(r *residency, e gpu.Returned) {
+	if r.wish > preempt {
+		o.stopped(r)
+		return
+	}
+	s := r.seat
+	now := time.Now()
+	s.short.refused(now, s.reserves(&r.job.rec), s.view().FreeBytes, e.TakenBytes)
+	msg := fmt.Sprintf("%s had no memory for it after all", s.info.ID)
+	if e.TakenBytes > 0 {
+		msg = fmt.Sprintf("waits for memory on %s: another process holds %s", s.info.ID,
+			humanize.IBytes(uint64(e.TakenBytes)))
+	}
+	o.log.Warn("device has no memory for a job", "device", s.info.ID, "job", e.Job, "needs", e.NeedBytes,
+		"others_hold", e.TakenBytes)
+	o.leave(r, store.Change{Do: api.Requeue, Message: msg})
 }
 
 func (o *owner) whyStopped() string {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
 
 	"github.com/dustin/go-humanize"
@@ -12,14 +13,26 @@ import (
 	"golang.org/x/sys/unix"
 
 	"weft/daemon/api"
+	"weft/gpu"
 )
+
+type doctorInput struct {
+	Probe bool `query:"probe" doc:"ask the NVIDIA driver anew, which may take seconds"`
+}
 
 type doctorOutput struct{ Body api.Doctor }
 
-func (s *server) doctor(ctx context.Context, _ *struct{}) (*doctorOutput, error) {
+func (s *server) doctor(ctx context.Context, in *doctorInput) (*doctorOutput, error) {
+	gpus := s.gpus.found()
+	if in.Probe {
+		gpus = s.gpus.probe(ctx)
+	}
 	checks := []api.DoctorCheck{
 		doctorStore(s.checkStore(ctx)), doctorDisk(s.cfg.StateDir),
-		doctorFiles(), doctorVector(), doctorDriver(),
+		doctorFiles(), doctorVector(), doctorDriver(&gpus),
+	}
+	for _, g := range gpus.Devices {
+		checks = append(checks, doctorGPU(&g))
 	}
 	views, err := s.owner.views(ctx)
 	if err != nil {
@@ -89,14 +102,61 @@ func doctorVector() api.DoctorCheck {
 	return c
 }
 
-// doctorDriver tells a machine's owner what to expect of a GPU: this version
-// trains on the CPU, with a driver or without.
-func doctorDriver() api.DoctorCheck {
-	c := api.DoctorCheck{Name: "NVIDIA driver", Status: api.CheckOK, Found: "none; jobs run on the CPU"}
-	if b, err := os.ReadFile("/proc/driver/nvidia/version"); err == nil {
+// doctorDriver tells which driver the last probe found, or why it found none.
+// That is a warning only where the kernel has the driver's module: on a machine
+// without a GPU nothing is wrong.
+func doctorDriver(d *gpu.Discovery) api.DoctorCheck {
+	c := api.DoctorCheck{Name: "NVIDIA driver", Status: api.CheckOK}
+	if d.Version > 0 {
+		c.Found = fmt.Sprintf("CUDA %d.%d, %s", d.Version/1000, d.Version%1000/10, d.Path)
+	}
+	kernel := kernelModule()
+	if kernel != "" {
+		c.Found = joined(c.Found, kernel)
+	}
+	if d.Fault == nil {
+		return c
+	}
+	c.Found = joined(c.Found, d.Fault.Message+"; jobs run on the CPU")
+	c.Hint = d.Fault.Hint
+	if kernel != "" || d.Fault.Code != cudaNoDriver && d.Fault.Code != cudaNotBuilt {
 		c.Status = api.CheckWarn
-		c.Found = strings.TrimPrefix(firstLine(string(b)), "NVRM version: ")
-		c.Hint = "this version of weft trains on the CPU only and leaves the GPU alone"
+	}
+	return c
+}
+
+// Codes of package gpu/cuda that say that there is nothing to look at.
+const (
+	cudaNoDriver = "no_driver"
+	cudaNotBuilt = "not_built"
+)
+
+func joined(a, b string) string {
+	if a == "" {
+		return b
+	}
+	return a + ": " + b
+}
+
+// kernelModule is what the kernel's part of the driver calls itself; "" when it
+// is not loaded.
+func kernelModule() string {
+	b, err := os.ReadFile("/proc/driver/nvidia/version")
+	if err != nil {
+		return ""
+	}
+	return strings.Join(strings.Fields(strings.TrimPrefix(firstLine(string(b)), "NVRM version: ")), " ")
+}
+
+// doctorGPU tells what the driver says of a GPU.
+func doctorGPU(g *gpu.Found) api.DoctorCheck {
+	c := api.DoctorCheck{Name: "GPU " + strconv.Itoa(g.Index), Status: api.CheckOK,
+		Found: fmt.Sprintf("%s, compute capability %d.%d, %d multiprocessors, %s, %s", g.Name, g.Major, g.Minor, g.SMs,
+			humanize.IBytes(uint64(max(0, g.MemoryBytes))), g.UUID)}
+	if g.Unusable != "" {
+		c.Status = api.CheckWarn
+		c.Found += ": " + g.Unusable
+		c.Hint = "weft leaves it alone; see docs/operations.md"
 	}
 	return c
 }
@@ -105,9 +165,12 @@ func doctorDevice(v api.Device) api.DoctorCheck {
 	c := api.DoctorCheck{Name: "device " + v.ID, Status: api.CheckOK,
 		Found: fmt.Sprintf("%s, %d lanes, %d slots, %s for jobs, worker %d",
 			v.Name, v.Lanes, v.Slots, humanize.IBytes(uint64(max(0, v.MemoryBytes))), v.PID)}
-	if v.State != "ready" {
+	if v.State != api.DeviceReady {
 		c.Status, c.Found = api.CheckFail, fmt.Sprintf("worker is %s: %s", v.State, v.Message)
-		c.Hint = "look at the daemon's log; it starts the worker again by itself"
+		c.Hint = v.Hint
+		if c.Hint == "" {
+			c.Hint = "look at the daemon's log; it starts the worker again by itself"
+		}
 	}
 	return c
 }

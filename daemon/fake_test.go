@@ -20,17 +20,18 @@ type memDevice struct {
 	id   string
 	play func(d *memDevice, job gpu.Job) // may be nil
 
-	mu       sync.Mutex // guards fields below
-	info     gpu.Info
-	events   chan gpu.Event
-	started  []gpu.Job
-	stops    []gpu.StopMode
-	resident map[int64]gpu.Job
-	refuse   error
-	stubborn bool // does not let jobs go
-	closed   bool
-	plays    sync.WaitGroup
-	arrivals chan gpu.Job // every start
+	mu         sync.Mutex // guards fields below
+	info       gpu.Info
+	events     chan gpu.Event
+	started    []gpu.Job
+	stops      []gpu.StopMode
+	resident   map[int64]gpu.Job
+	priorities map[int64]int // as told
+	refuse     error
+	stubborn   bool // does not let jobs go
+	closed     bool
+	plays      sync.WaitGroup
+	arrivals   chan gpu.Job // every start
 }
 
 func newMemDevice(id string, slots int) *memDevice {
@@ -96,6 +97,8 @@ func (d *memDevice) emitLocked(e gpu.Event) {
 		d.gone(e.Job)
 	case gpu.Stopped:
 		d.gone(e.Job)
+	case gpu.Returned:
+		d.gone(e.Job)
 	case gpu.Down:
 		for _, id := range e.Lost {
 			d.gone(id)
@@ -118,6 +121,16 @@ func (d *memDevice) Stop(id int64, mode gpu.StopMode) error {
 	if _, ok := d.resident[id]; ok && !d.stubborn {
 		d.leave(id, mode)
 	}
+	return nil
+}
+
+func (d *memDevice) Prioritize(id int64, priority int) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.priorities == nil {
+		d.priorities = map[int64]int{}
+	}
+	d.priorities[id] = priority
 	return nil
 }
 

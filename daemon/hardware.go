@@ -15,6 +15,7 @@ type device interface {
 	Events() <-chan gpu.Event // closed after Close or Kill
 	Start(job gpu.Job, set data) error
 	Stop(id int64, mode gpu.StopMode) error
+	Prioritize(id int64, priority int) error
 	Restart(reason string)           // its worker is killed, its jobs are lost, and it is started again
 	Close(ctx context.Context) error // drains: every job checkpoints and is reported Stopped
 	Kill()                           // ends it at once; its jobs are reported lost
@@ -37,22 +38,23 @@ type data interface {
 type hardware struct {
 	devices []device
 	loader  loader
+	gpus    *gpuFinder
 }
 
-// hostDevice, hostLoader and hostData are gpu's with the names above.
+// ownDevice, hostLoader and hostData are gpu's with the names above.
 type (
-	hostDevice struct{ *gpu.Device }
+	ownDevice  struct{ *gpu.Device }
 	hostLoader struct{ *gpu.Loader }
 	hostData   struct{ *gpu.Data }
 )
 
 var (
-	_ device = hostDevice{}
+	_ device = ownDevice{}
 	_ loader = hostLoader{}
 	_ data   = hostData{}
 )
 
-func (d hostDevice) Start(job gpu.Job, set data) error {
+func (d ownDevice) Start(job gpu.Job, set data) error {
 	return d.Device.Start(job, set.(hostData).Data)
 }
 

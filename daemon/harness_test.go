@@ -19,6 +19,7 @@ import (
 	"go.uber.org/goleak"
 
 	"weft/daemon/api"
+	"weft/gpu"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -29,6 +30,8 @@ type rig struct {
 	cfg    Config
 	dev    *memDevice
 	loader *memLoader
+	gpus   []*memDevice
+	found  gpu.Discovery // what a probe finds
 	d      *Daemon
 	client *http.Client
 	stop   context.CancelFunc
@@ -77,7 +80,12 @@ func (r *rig) start() {
 	ready := make(chan struct{})
 	cfg.Ready = func(string) { close(ready) }
 	r.d, err = open(context.Background(), cfg, func() (hardware, error) {
-		return hardware{devices: []device{r.dev}, loader: r.loader}, nil
+		hw := hardware{devices: []device{r.dev}, loader: r.loader, gpus: &gpuFinder{
+			ask: func(context.Context) gpu.Discovery { return r.found }, last: r.found}}
+		for _, g := range r.gpus {
+			hw.devices = append(hw.devices, g)
+		}
+		return hw, nil
 	})
 	if err != nil {
 		r.t.Fatal(err)

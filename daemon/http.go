@@ -40,6 +40,7 @@ type server struct {
 	meter   *meter
 	gate    *gate
 	dog     *watchdog.Watchdog
+	gpus    *gpuFinder
 	started time.Time
 	node    string
 

@@ -54,9 +54,14 @@ type owner struct {
 	planning
 	lastReport time.Time
 	lastShares time.Time
+	wards      int64 // of suspects, given out
 	draining   bool
 	drained    bool
 }
+
+// restoredWard is the ward of all that were suspects when the last daemon
+// ended: which of them had been together it does not know.
+const restoredWard = -1
 
 // A pending change is recorded by the next commit.
 type pending struct {
@@ -312,7 +317,7 @@ func (o *owner) note(rec store.Record) {
 		return
 	}
 	if j == nil {
-		j = &job{suspect: rec.Faults > 0}
+		j = &job{suspect: rec.Faults > 0, ward: restoredWard}
 		if rec.Attempt <= 1 {
 			j.ran = time.Duration(rec.Usage.WallSeconds * float64(time.Second))
 		}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"weft/daemon/api"
@@ -69,7 +71,8 @@ func (o *owner) plan(now time.Time) {
 	o.lastPlan = now
 	o.blocked = plan.Blocked
 	o.wake = o.earliest(plan.Wake, now)
-	o.board.update(func(b *board) { b.reasons = plan.Reasons; b.starved = o.starved() })
+	starved := o.starved(plan.Reasons)
+	o.board.update(func(b *board) { b.reasons, b.starved = plan.Reasons, starved })
 	for _, r := range plan.Refuse {
 		e := r.Error
 		o.do(pending{change: store.Change{ID: r.Job, Do: api.Fail, Error: &e}})
@@ -89,8 +92,10 @@ func (o *owner) plan(now time.Time) {
 // earliest adds the moments that only the owner knows to the plan's own.
 func (o *owner) earliest(wake, now time.Time) time.Time {
 	for _, s := range o.seats {
-		if s.resumeAt.After(now) && (wake.IsZero() || s.resumeAt.Before(wake)) {
-			wake = s.resumeAt
+		for _, at := range []time.Time{s.resumeAt, s.short.until} {
+			if at.After(now) && (wake.IsZero() || at.Before(wake)) {
+				wake = at
+			}
 		}
 	}
 	return wake
@@ -105,16 +110,26 @@ func (o *owner) seat(id string) *seat {
 	return nil
 }
 
-// starved names the devices that have no worker while jobs wait. It is asked
-// inside a plan.
-func (o *owner) starved() []string {
-	var ids []string
-	if o.board.counts[api.Queued] == 0 {
+// starved names the devices without a worker that jobs wait for: those jobs
+// have no other device to go to.
+func (o *owner) starved(reasons map[int64]sched.Reason) []string {
+	down := slices.DeleteFunc(slices.Clone(o.seats), func(s *seat) bool { return s.ready })
+	if len(down) == 0 {
 		return nil
 	}
-	for _, s := range o.seats {
-		if !s.ready {
-			ids = append(ids, s.info.ID)
+	wants := map[string]bool{}
+	for _, r := range reasons {
+		if want, waits := r.WaitsForWorker(); waits {
+			wants[want] = true
+		}
+	}
+	var ids []string
+	for _, s := range down {
+		for want := range wants {
+			if sched.Wanted(want, s.info.ID, s.info.Kind) {
+				ids = append(ids, s.info.ID)
+				break
+			}
 		}
 	}
 	return ids
@@ -157,9 +172,9 @@ func (o *owner) queued(j *job) sched.Job {
 	q := sched.Job{
 		ID: r.ID, Owner: r.Owner, Priority: r.Priority,
 		Submitted: r.SubmittedAt, Queued: r.Queued,
-		MemoryBytes: r.MemoryBytes, DataBytes: r.DataBytes, DataHash: r.DataHash,
-		WantDevice: r.WantDevice, After: r.After, Held: r.Held,
-		Blocked: o.blocked[r.ID], Alone: j.suspect,
+		MemoryBytes: r.MemoryBytes, GPUBytes: r.GPUBytes, DataBytes: r.DataBytes, DataHash: r.DataHash,
+		WantDevice: o.wants(r), After: r.After, Held: r.Held,
+		Blocked: o.blocked[r.ID], Alone: j.suspect, Ward: j.ward,
 	}
 	if r.At != nil {
 		q.At = *r.At
@@ -167,19 +182,35 @@ func (o *owner) queued(j *job) sched.Job {
 	return q
 }
 
+// wants is the device that a job is to have next. One that takes any goes on
+// where it made its checkpoint, on that kind of device, for its numbers are the
+// same bits there and nearly the same elsewhere; unless there is none any more.
+func (o *owner) wants(r *store.Record) string {
+	if r.WantDevice != "" && r.WantDevice != "auto" || !r.HasCheckpoint || r.Device == "" {
+		return r.WantDevice
+	}
+	kind := strings.TrimRight(r.Device, "0123456789")
+	for _, s := range o.seats {
+		if s.info.Kind == kind && !s.gone && s.state() != api.DeviceFailing {
+			return kind
+		}
+	}
+	return r.WantDevice
+}
+
 func (s *seat) snapshot(now time.Time) sched.Device {
 	d := sched.Device{
 		ID: s.info.ID, Kind: s.info.Kind,
 		Ready:       s.ready && !s.gone && !s.resumeAt.After(now),
-		MemoryBytes: s.info.MemoryBytes, Slots: s.info.Slots,
+		MemoryBytes: s.info.MemoryBytes, TakenBytes: s.short.bytes(now), Slots: s.info.Slots,
 		Running: make([]sched.Running, 0, len(s.residents)),
 	}
 	for _, r := range s.residents {
 		rec := &r.job.rec
 		d.Running = append(d.Running, sched.Running{
 			Job: rec.ID, Owner: rec.Owner, Priority: rec.Priority,
-			MemoryBytes: rec.MemoryBytes, DataBytes: rec.DataBytes, DataHash: rec.DataHash,
-			Stopping: r.wish != stay, Alone: r.alone, Since: r.since,
+			MemoryBytes: s.reserves(rec), DataBytes: rec.DataBytes, DataHash: rec.DataHash,
+			Stopping: r.wish != stay, Alone: r.alone, Ward: r.ward, Since: r.since,
 		})
 	}
 	return d
@@ -192,7 +223,7 @@ func (o *owner) begin(j *job, s *seat) {
 		return
 	}
 	ctx, stop := context.WithCancel(o.ctx)
-	r := &residency{job: j, seat: s, phase: loading, alone: j.suspect, cancel: stop, since: time.Now()}
+	r := &residency{job: j, seat: s, phase: loading, alone: j.suspect, ward: j.ward, cancel: stop, since: time.Now()}
 	j.res = r
 	s.residents[j.rec.ID] = r
 	o.board.update(func(b *board) { b.loading[j.rec.ID] = s.info.ID })
@@ -306,7 +337,7 @@ func (o *owner) started(r *residency, rec store.Record, spec *train.Spec, set da
 	o.meter.waited(r.since.Sub(rec.Queued))
 	err = r.seat.dev.Start(gpu.Job{
 		ID: rec.ID, Spec: spec, Dir: o.cfg.jobDir(rec.ID),
-		Memory: rec.MemoryBytes, Restart: !rec.HasCheckpoint,
+		Memory: r.seat.reserves(&rec), Restart: !rec.HasCheckpoint, Priority: rec.Priority,
 	}, set)
 	if err == nil {
 		return

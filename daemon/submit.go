@@ -15,7 +15,6 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"weft/daemon/api"
-	"weft/daemon/sched"
 	"weft/daemon/store"
 	"weft/gpu"
 	"weft/gpu/train"
@@ -75,7 +74,7 @@ func (s *server) submit(ctx context.Context, in *submitInput) (*submitOutput, er
 	}
 	devices, err := s.owner.views(ctx)
 	if err == nil {
-		err = checkFits(drafts, devices)
+		err = checkFits(drafts, devices, s.gpus.found())
 	}
 	if err != nil {
 		return nil, s.fault(err)
@@ -241,28 +240,6 @@ func dataProblem(at string, err error) error {
 	return p
 }
 
-// checkFits refuses jobs that no device could ever take.
-func checkFits(drafts []draft, devices []api.Device) error {
-	able := make([]sched.Device, len(devices))
-	for i, d := range devices {
-		able[i] = sched.Device{ID: d.ID, Kind: d.Kind, Ready: true, MemoryBytes: d.MemoryBytes, Slots: d.Slots}
-	}
-	for i := range drafts {
-		d := &drafts[i]
-		err := sched.Fits(able, sched.Job{
-			MemoryBytes: d.est.MemoryBytes, DataBytes: d.est.DataBytes, DataHash: d.hash,
-			WantDevice: d.spec.Device,
-		})
-		if err == nil {
-			continue
-		}
-		p := problemOf(err)
-		p.Errors = []api.FieldError{{Location: d.at + "/spec", Message: p.Detail, Hint: p.Hint}}
-		return p
-	}
-	return nil
-}
-
 func (s *server) newJobs(ctx context.Context, drafts []draft) []store.NewJob {
 	jobs := make([]store.NewJob, len(drafts))
 	for i := range drafts {
@@ -271,43 +248,10 @@ func (s *server) newJobs(ctx context.Context, drafts []draft) []store.NewJob {
 		jobs[i] = store.NewJob{
 			Submission: d.sub,
 			Owner:      peerOf(ctx).owner, Node: s.node,
-			MemoryBytes: d.est.MemoryBytes, DataBytes: d.est.DataBytes, DataHash: d.hash,
+			MemoryBytes: d.est.MemoryBytes, GPUBytes: d.est.GPUBytes, DataBytes: d.est.DataBytes, DataHash: d.hash,
 			Totals: api.Progress{Epochs: d.est.Epochs, Steps: d.est.Steps},
 			Device: d.spec.Device,
 		}
 	}
 	return jobs
-}
-
-// The speed that a dry run assumes of one lane: what a core with AVX-512 comes
-// to on perceptrons (BenchmarkStep in gpu/host). Other cores and convolutions
-// can take several times as long.
-const (
-	assumedFlops   = 100e9 // operations of matrix products a second
-	secondsPerStep = 10e-6 // what a step costs besides
-)
-
-func dryRuns(drafts []draft, devices []api.Device) []api.DryRun {
-	runs := make([]api.DryRun, len(drafts))
-	for i := range drafts {
-		d := &drafts[i]
-		runs[i] = api.DryRun{
-			Name:       d.sub.Name,
-			Parameters: d.est.Parameters, MemoryBytes: d.est.MemoryBytes, DataBytes: d.est.DataBytes,
-			Rows: d.est.TrainRows, Steps: d.est.Steps,
-			Device:           wouldTake(d, devices),
-			EstimatedSeconds: float64(d.est.Steps) * (secondsPerStep + float64(d.est.StepFlops)/assumedFlops),
-		}
-	}
-	return runs
-}
-
-// wouldTake names the first device that could take the draft.
-func wouldTake(d *draft, devices []api.Device) string {
-	for i := range devices {
-		if checkFits([]draft{*d}, devices[i:i+1]) == nil {
-			return devices[i].ID
-		}
-	}
-	return ""
 }

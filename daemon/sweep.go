@@ -71,7 +71,7 @@ func (o *owner) checkTime(r *residency, now time.Time) {
 		o.takeOff(r, timeout)
 	}
 	if r.alone && r.wish == stay && r.phase == running && now.Sub(r.since) > probation {
-		r.alone, r.job.suspect = false, false
+		r.alone, r.job.suspect, r.job.ward = false, false, 0
 		o.dirty = true
 	}
 	if r.wish != stay && now.After(r.deadline) && r.seat.killedFor == 0 && r.seat.ready {

@@ -16,6 +16,7 @@ type job struct {
 	waiters []waiter     // requests answered when it leaves its device
 
 	suspect     bool          // was being worked on when a worker died: next time it runs alone
+	ward        int64         // of the suspects that may run together; 0: really alone
 	aloneFaults int           // worker deaths with nobody else to blame
 	tries       int           // starts in a row that a loader or device refused
 	ran         time.Duration // running time of this attempt before this residency
@@ -75,7 +76,8 @@ type residency struct {
 	job    *job
 	seat   *seat
 	phase  phase
-	alone  bool               // the device takes nobody else
+	alone  bool               // the device takes nobody else but those of the ward
+	ward   int64              // of job when the stay began
 	cancel context.CancelFunc // stops loading
 
 	wish     wish
@@ -97,11 +99,23 @@ type seat struct {
 	dev       device
 	info      gpu.Info
 	ready     bool
-	gone      bool // its event channel has closed
-	message   string
+	was       bool   // ready, at least once
+	gone      bool   // its event channel has closed
+	evidence  string // of its worker's last death; "": it lives
+	message   string // the same in one line
+	hint      string // what the worker said to try
 	residents map[int64]*residency
 	resumeAt  time.Time // nothing starts before: it just refused a job
 	killedFor int64     // the job for whose sake its worker was killed; 0: none
+	short     shortage
+}
+
+// reserves is what a job takes of the device's memory for itself.
+func (s *seat) reserves(rec *store.Record) int64 {
+	if s.info.Kind == kindGPU {
+		return rec.GPUBytes
+	}
+	return rec.MemoryBytes
 }
 
 func (s *seat) view() api.Device {
@@ -109,12 +123,12 @@ func (s *seat) view() api.Device {
 		ID: s.info.ID, Kind: s.info.Kind, Name: s.info.Name, State: s.state(),
 		Lanes: s.info.Lanes, Slots: s.info.Slots,
 		MemoryBytes: s.info.MemoryBytes, FreeBytes: s.info.MemoryBytes,
-		Running: []int64{}, Restarts: s.info.Restarts, PID: s.info.PID, Message: s.message,
+		Running: []int64{}, Restarts: s.info.Restarts, PID: s.info.PID, Message: s.message, Hint: s.hint,
 	}
 	shared := map[string]bool{}
 	for _, r := range s.residents {
 		rec := &r.job.rec
-		d.FreeBytes -= rec.MemoryBytes
+		d.FreeBytes -= s.reserves(rec)
 		if rec.DataHash == "" || !shared[rec.DataHash] {
 			d.FreeBytes -= rec.DataBytes
 			shared[rec.DataHash] = true
@@ -123,16 +137,19 @@ func (s *seat) view() api.Device {
 			d.Running = append(d.Running, rec.ID)
 		}
 	}
+	d.FreeBytes = max(0, d.FreeBytes-s.short.bytes(time.Now()))
 	return d
 }
 
 func (s *seat) state() string {
 	switch {
 	case s.ready:
-		return "ready"
-	case s.info.Restarts > 0 || s.message != "":
-		return "restarting"
+		return api.DeviceReady
+	case !s.was && s.evidence != "":
+		return api.DeviceFailing
+	case s.info.Restarts > 0 || s.evidence != "":
+		return api.DeviceRestarting
 	default:
-		return "starting"
+		return api.DeviceStarting
 	}
 }

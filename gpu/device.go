@@ -5,9 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime"
 	"slices"
-	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -15,23 +14,6 @@ import (
 
 	"weft/cpuwork/proc"
 )
-
-// HostConfig describes the host device. Only Program is required.
-type HostConfig struct {
-	Program      string        // path of weft, started as worker
-	Threads      int           // lanes; 0: one per core
-	Slots        int           // jobs resident at most; 0: [DefaultSlots]
-	MemoryBytes  int64         // for jobs and data sets together; 0: [DefaultMemory]
-	Name         string        // "": as the processor calls itself
-	Quantum      time.Duration // 0: 5 ms
-	QuantumLimit time.Duration // a quantum over this means that the worker hangs; 0: one minute
-	Log          *slog.Logger  // nil: slog.Default()
-}
-
-// DefaultSlots is how many jobs share the host at most unless told otherwise:
-// enough that a sweep's jobs are seen to train together, few enough that the
-// first ones end soon and that memory stays in the caches.
-const DefaultSlots = 16
 
 // ErrDown is returned by Start while the device's worker is not running.
 var ErrDown = errors.New("the device's worker is not running")
@@ -46,8 +28,11 @@ type Device struct {
 	limit  time.Duration
 	events chan Event
 	done   chan struct{}  // closed by Close and Kill
-	loops  sync.WaitGroup // the quantum watch
+	loops  sync.WaitGroup // the quantum watch, and the supervisor's run
 	ending sync.Once
+
+	decided chan struct{} // closed when the worker is ready for the first time, or its first life has ended
+	decide  sync.Once
 
 	mu   sync.Mutex // guards what follows
 	info Info
@@ -55,69 +40,56 @@ type Device struct {
 	jobs map[int64]bool // told to the worker, end not yet heard
 }
 
-// OpenHost starts the host device's worker and returns when it is ready.
-func OpenHost(ctx context.Context, cfg HostConfig) (*Device, error) {
-	cfg = cfg.withDefaults()
+// deviceConfig is what a device's kind decides.
+type deviceConfig struct {
+	info    Info     // PID and Restarts are filled in
+	program string   // path of weft
+	args    []string // of weft worker
+	env     []string // besides what every worker has
+	ready   time.Duration
+	limit   time.Duration // of a quantum
+	log     *slog.Logger
+}
+
+// newDevice returns a device whose worker is not started yet.
+func newDevice(cfg deviceConfig) (*Device, error) {
 	page, err := proc.NewArena("weft status", statusSize)
 	if err != nil {
-		return nil, fmt.Errorf("open device cpu: %w", err)
+		return nil, fmt.Errorf("open device %s: %w", cfg.info.ID, err)
 	}
 	d := &Device{
-		log:    cfg.Log.With("device", "cpu"),
-		page:   page,
-		status: newStatusPage(page.Bytes()),
-		limit:  cfg.QuantumLimit,
-		events: make(chan Event, 256),
-		done:   make(chan struct{}),
-		jobs:   map[int64]bool{},
-		info: Info{
-			ID: "cpu", Kind: "cpu", Name: cfg.Name,
-			Lanes: cfg.Threads, Slots: cfg.Slots, MemoryBytes: cfg.MemoryBytes,
-		},
+		log:     cfg.log.With("device", cfg.info.ID),
+		page:    page,
+		status:  newStatusPage(page.Bytes()),
+		limit:   cfg.limit,
+		events:  make(chan Event, 256),
+		done:    make(chan struct{}),
+		decided: make(chan struct{}),
+		jobs:    map[int64]bool{},
+		info:    cfg.info,
 	}
 	d.sup = proc.New(proc.Config{
-		Name: "worker cpu",
-		Path: cfg.Program,
-		Args: []string{"worker", "cpu",
-			"-lanes=" + strconv.Itoa(cfg.Threads), "-quantum=" + cfg.Quantum.String()},
-		Backoff: restartBackoff(),
-		OnUp:    d.workerUp,
-		OnDown:  d.workerDown,
-		OnFrame: d.frame,
-		Log:     d.log,
+		Name:         "worker " + cfg.info.ID,
+		Path:         cfg.program,
+		Args:         append([]string{"worker"}, cfg.args...),
+		Env:          cfg.env,
+		ReadyTimeout: cfg.ready,
+		Backoff:      restartBackoff(),
+		OnUp:         d.workerUp,
+		OnDown:       d.workerDown,
+		OnFrame:      d.frame,
+		Log:          d.log,
 	})
-	if err := d.sup.Start(ctx); err != nil {
-		_ = page.Close() // it is no longer mapped by anyone
-		return nil, fmt.Errorf("open device cpu: %w", err)
-	}
 	d.loops.Go(d.watchQuanta)
 	return d, nil
 }
 
-func (cfg HostConfig) withDefaults() HostConfig {
-	if cfg.Threads <= 0 {
-		cfg.Threads = runtime.NumCPU()
-	}
-	cfg.Threads = min(cfg.Threads, maxLanes)
-	if cfg.Slots <= 0 {
-		cfg.Slots = max(DefaultSlots, 2*cfg.Threads)
-	}
-	if cfg.MemoryBytes <= 0 {
-		cfg.MemoryBytes = DefaultMemory()
-	}
-	if cfg.Name == "" {
-		cfg.Name = processorName()
-	}
-	if cfg.Quantum <= 0 {
-		cfg.Quantum = 5 * time.Millisecond
-	}
-	if cfg.QuantumLimit <= 0 {
-		cfg.QuantumLimit = time.Minute
-	}
-	if cfg.Log == nil {
-		cfg.Log = slog.Default()
-	}
-	return cfg
+// run starts the worker and does not wait for it.
+func (d *Device) run() {
+	d.loops.Go(func() {
+		// It ends by Stop or Kill alone, for the backoff has no end.
+		_ = d.sup.Run(context.Background())
+	})
 }
 
 // restartBackoff keeps the pause between lives short: a device without its
@@ -168,6 +140,19 @@ func (d *Device) Stop(id int64, mode StopMode) error {
 	return nil
 }
 
+// Prioritize tells the device of a resident job's new priority, which is a hint.
+func (d *Device) Prioritize(id int64, priority int) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.up || !d.jobs[id] {
+		return nil
+	}
+	if err := d.sup.Send(kindPriority, encode(priorityFrame{Job: id, Priority: priority})); err != nil {
+		return fmt.Errorf("prioritize job %d: %w", id, err)
+	}
+	return nil
+}
+
 // Restart kills the worker, whose jobs are lost as in a crash, and starts it
 // again: for a job that does not leave when asked.
 func (d *Device) Restart(reason string) { d.sup.Restart(reason) }
@@ -202,7 +187,11 @@ func (d *Device) end() {
 
 // workerUp is called by the supervisor when a worker has said that it is ready.
 func (d *Device) workerUp(conn *proc.Conn, ready proc.Frame) {
-	ready.Close()
+	told, err := readyOf(ready)
+	if err != nil {
+		d.sup.Restart(err.Error())
+		return
+	}
 	d.status.clear()
 	if err := conn.Send(kindStatus, nil, d.page.File()); err != nil {
 		d.sup.Restart(fmt.Sprintf("it does not take its status page: %v", err))
@@ -212,9 +201,23 @@ func (d *Device) workerUp(conn *proc.Conn, ready proc.Frame) {
 	d.mu.Lock()
 	d.up = true
 	d.info.PID, d.info.Restarts = sup.PID, sup.Restarts
+	if told.MemoryBytes > 0 {
+		d.info.Name, d.info.MemoryBytes, d.info.TakenBytes = told.Name, told.MemoryBytes, told.TakenBytes
+	}
 	info := d.info
 	d.mu.Unlock()
 	d.events <- Up{Info: info}
+	d.decide.Do(func() { close(d.decided) })
+}
+
+// readyOf reads what a worker says when it is ready, which is nothing on the
+// host: the daemon knows better.
+func readyOf(f proc.Frame) (readyFrame, error) {
+	defer f.Close()
+	if len(f.Payload) == 0 {
+		return readyFrame{}, nil
+	}
+	return decode[readyFrame](f.Payload)
 }
 
 // workerDown is called by the supervisor when a worker has ended.
@@ -230,10 +233,33 @@ func (d *Device) workerDown(exit proc.Exit) {
 	d.mu.Unlock()
 	slices.Sort(lost)
 	down := Down{Lost: lost, Evidence: exit.Error()}
-	if !killedFromOutside(exit) {
+	down.Reason, down.Hint = lastError(exit.LastWords)
+	if !killedFromOutside(exit) && exit.Code != exitBroken {
 		down.Suspects, _ = d.status.busy()
 	}
 	d.events <- down
+	d.decide.Do(func() { close(d.decided) })
+}
+
+// Exit statuses of a GPU's worker whose context is lost; there is nothing that
+// it could still do.
+const (
+	exitFault  = 70 // a job may be the cause
+	exitBroken = 71 // the device or its driver is
+)
+
+// lastError is the last error in a worker's words, and what it said to try, as
+// weft prints errors.
+func lastError(words string) (reason, hint string) {
+	for line := range strings.Lines(words) {
+		line = strings.TrimSpace(line)
+		if text, ok := strings.CutPrefix(line, "weft: "); ok {
+			reason, hint = text, ""
+		} else if text, ok := strings.CutPrefix(line, "try: "); ok && reason != "" {
+			hint = text
+		}
+	}
+	return reason, hint
 }
 
 // killedFromOutside reports whether somebody else ended the worker, be it a
@@ -278,16 +304,23 @@ func (d *Device) dispatch(f proc.Frame) error {
 		return relay(f, func(c checkpointedFrame) { d.events <- Checkpointed(c) })
 	case kindStopped:
 		return relay(f, func(e endFrame) {
-			d.left(e, Stopped{Job: e.Job, Mode: e.Mode, DeviceSeconds: e.DeviceSeconds})
+			d.left(e.Job, Stopped{Job: e.Job, Mode: e.Mode, DeviceSeconds: e.DeviceSeconds})
 		})
 	case kindFinished:
 		return relay(f, func(e endFrame) {
-			d.left(e, Finished{Job: e.Job, Metrics: e.Metrics, DeviceSeconds: e.DeviceSeconds, PeakBytes: e.PeakBytes})
+			d.left(e.Job, Finished{Job: e.Job, Metrics: e.Metrics, DeviceSeconds: e.DeviceSeconds, PeakBytes: e.PeakBytes})
 		})
 	case kindFailed:
 		return relay(f, func(e endFrame) {
-			d.left(e, Failed{Job: e.Job, Fault: *e.Fault, DeviceSeconds: e.DeviceSeconds})
+			d.left(e.Job, Failed{Job: e.Job, Fault: *e.Fault, DeviceSeconds: e.DeviceSeconds})
 		})
+	case kindReturned:
+		return relay(f, func(e endFrame) {
+			d.left(e.Job, Returned{Job: e.Job, NeedBytes: e.NeedBytes, TakenBytes: e.TakenBytes,
+				DeviceSeconds: e.DeviceSeconds})
+		})
+	case kindMemory:
+		return relay(f, func(m memoryFrame) { d.events <- Memory(m) })
 	default:
 		return fmt.Errorf("frame of unknown kind %d", f.Kind)
 	}
@@ -311,9 +344,9 @@ func (d *Device) news(n newsFrame) {
 	}
 }
 
-func (d *Device) left(end endFrame, e Event) {
+func (d *Device) left(job int64, e Event) {
 	d.mu.Lock()
-	delete(d.jobs, end.Job)
+	delete(d.jobs, job)
 	d.mu.Unlock()
 	d.events <- e
 }

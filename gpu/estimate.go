@@ -2,6 +2,7 @@ package gpu
 
 import (
 	"weft/gpu/host"
+	"weft/gpu/program"
 	"weft/gpu/train"
 	"weft/gpu/train/dataset"
 )
@@ -9,12 +10,15 @@ import (
 // Estimate is what a job will take, known before it starts.
 type Estimate struct {
 	Parameters  int64 // trained numbers
-	MemoryBytes int64 // the job's own reservation, exact on the host device
+	MemoryBytes int64 // the job's own reservation on the host, exact
+	GPUBytes    int64 // the same on a GPU; 0: it cannot run there
 	DataBytes   int64 // its data set, shared by jobs on the same one
 	Steps       int64 // optimizer steps
 	Epochs      int
 	TrainRows   int
 	StepFlops   int64 // floating-point operations of one training step
+	// NotGPU says why GPUBytes is 0.
+	NotGPU *train.Fault
 }
 
 // Compose checks that a specification's layers, loss and data fit together and
@@ -25,7 +29,7 @@ func Compose(spec *train.Spec, info *dataset.Info) (Estimate, error) {
 		return Estimate{}, err
 	}
 	_, steps, epochs := spec.Plan(info.TrainRows)
-	return Estimate{
+	e := Estimate{
 		Parameters:  int64(model.ParamSize),
 		MemoryBytes: host.Memory(spec, model, info),
 		DataBytes:   info.Bytes,
@@ -33,7 +37,11 @@ func Compose(spec *train.Spec, info *dataset.Info) (Estimate, error) {
 		Epochs:      epochs,
 		TrainRows:   info.TrainRows,
 		StepFlops:   stepFlops(spec, model),
-	}, nil
+	}
+	if e.GPUBytes, err = program.Memory(spec, model, info); err != nil {
+		e.GPUBytes, e.NotGPU = 0, faultOf(err)
+	}
+	return e, nil
 }
 
 // stepFlops counts the products of linear and convolution layers, 2 per

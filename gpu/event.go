@@ -9,6 +9,8 @@ type Job struct {
 	Dir     string      `json:"dir"`     // its checkpoint and model are written here
 	Memory  int64       `json:"memory"`  // bytes reserved, from [Estimate]
 	Restart bool        `json:"restart"` // ignore an earlier attempt's checkpoint
+	// Priority is a hint to devices that can serve some jobs before others.
+	Priority int `json:"priority,omitempty"`
 }
 
 // StopMode says why a job is taken off a device.
@@ -22,8 +24,9 @@ const (
 )
 
 // Event is something a device tells: one of Up, Down, Started, Progressed,
-// EpochEnded, Checkpointed, Stopped, Finished, Failed. Events of one job come
-// in order, and its last is Stopped, Finished, Failed or the Down that names it.
+// EpochEnded, Checkpointed, Stopped, Finished, Failed, Returned, Memory. Events of
+// one job come in order, and its last is Stopped, Finished, Failed, Returned or the
+// Down that names it.
 type Event interface{ event() }
 
 // Up: the worker is ready for jobs; sent after every (re)start.
@@ -31,12 +34,15 @@ type Up struct{ Info Info }
 
 // Down: the worker died and will be started again. Lost are the jobs it held;
 // each goes on from its last checkpoint when started again. Suspects are those
-// of Lost that a lane was working on at that moment, and is empty when the
-// worker was killed from outside, which says nothing about its jobs.
+// of Lost that a lane was working on at that moment, a gang's all together
+// unless the worker knew which of them it was. There are none when the worker
+// was killed from outside, which says nothing about its jobs.
 type Down struct {
 	Lost     []int64
 	Suspects []int64
 	Evidence string // exit status and last words
+	Reason   string // what the worker said last, in one line; "": nothing of use
+	Hint     string // what it said to try
 }
 
 // Started: the job is resident; Step is where it goes on, 0 from scratch.
@@ -98,6 +104,22 @@ type Failed struct {
 	DeviceSeconds float64
 }
 
+// Returned: the device had not the memory that it should have had, and the job
+// is as it was before Start. TakenBytes of what the device has for jobs were
+// with other processes at that moment; 0: that is not the cause.
+type Returned struct {
+	Job           int64
+	NeedBytes     int64
+	TakenBytes    int64
+	DeviceSeconds float64
+}
+
+// Memory: so much of what the device has for jobs is with other processes now.
+// A device that was short of memory tells until it is no more.
+type Memory struct {
+	TakenBytes int64
+}
+
 func (Up) event()           {}
 func (Down) event()         {}
 func (Started) event()      {}
@@ -107,6 +129,8 @@ func (Checkpointed) event() {}
 func (Stopped) event()      {}
 func (Finished) event()     {}
 func (Failed) event()       {}
+func (Returned) event()     {}
+func (Memory) event()       {}
 
 // Info describes a device.
 type Info struct {
@@ -116,6 +140,7 @@ type Info struct {
 	Lanes       int
 	Slots       int   // jobs resident at most
 	MemoryBytes int64 // for jobs and data sets together
+	TakenBytes  int64 // of them, by other processes when the worker started
 	PID         int   // of the worker; 0 when it is down
 	Restarts    int
 }

@@ -15,9 +15,10 @@ import (
 const (
 	// To a device's worker. That the worker shall checkpoint everything and
 	// leave is proc's own stop.
-	kindStatus byte = proc.KindUser + iota // empty, one file: the status page; the first frame
-	kindStart                              // startFrame, one file: the data set
-	kindStop                               // stopFrame
+	kindStatus   byte = proc.KindUser + iota // empty, one file: the status page; the first frame
+	kindStart                                // startFrame, one file: the data set
+	kindStop                                 // stopFrame
+	kindPriority                             // priorityFrame
 	// From a device's worker.
 	kindStarted      // startedFrame
 	kindNews         // newsFrame
@@ -25,6 +26,8 @@ const (
 	kindStopped      // endFrame
 	kindFinished     // endFrame
 	kindFailed       // endFrame
+	kindReturned     // endFrame
+	kindMemory       // memoryFrame
 	// To and from the loader.
 	kindLoad      // loadFrame
 	kindLoaded    // loadedFrame, one file: the encoded data set
@@ -41,6 +44,19 @@ type startFrame struct {
 type stopFrame struct {
 	Job  int64    `json:"job"`
 	Mode StopMode `json:"mode"`
+}
+
+type priorityFrame struct {
+	Job      int64 `json:"job"`
+	Priority int   `json:"priority"`
+}
+
+// A readyFrame is what a GPU's worker says when it is ready; the host's has
+// nothing to say.
+type readyFrame struct {
+	Name        string `json:"name"`
+	MemoryBytes int64  `json:"memory_bytes"` // for jobs and data sets together
+	TakenBytes  int64  `json:"taken_bytes"`  // of them, by other processes
 }
 
 type startedFrame struct {
@@ -68,6 +84,14 @@ type endFrame struct {
 	DeviceSeconds float64            `json:"device_seconds"`
 	PeakBytes     int64              `json:"peak_bytes,omitempty"`
 	Fault         *train.Fault       `json:"fault,omitempty"`
+	// Of a job given back: the memory that it needs, and what of the device's
+	// other processes have.
+	NeedBytes  int64 `json:"need_bytes,omitempty"`
+	TakenBytes int64 `json:"taken_bytes,omitempty"`
+}
+
+type memoryFrame struct {
+	TakenBytes int64 `json:"taken_bytes"`
 }
 
 type loadFrame struct {

@@ -7,21 +7,36 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// statusSize holds maxLanes lanes, one cache line each.
+// The layout of a status page: a cache line for each lane, then a seat for
+// each job that may be in a gang.
 const (
 	maxLanes   = 256
+	maxSeats   = 4096
 	statusLine = 64
-	statusSize = maxLanes * statusLine
+	statusSize = maxLanes*statusLine + maxSeats*seatSize
+	seatSize   = 16
 )
 
-// A statusPage says which job each lane works on and since when. It lies in
-// memory shared by worker and daemon, so that the daemon can read it when the
-// worker hangs, and still when it is dead.
+// A statusPage says which job, or which gang, each lane works on and since
+// when. It lies in memory shared by worker and daemon, so that the daemon can
+// read it when the worker hangs, and still when it is dead.
+//
+// A lane that serves one job after the other writes the job's id each quantum:
+// two stores. A lane that serves a gang seats its members once, when they join.
 type statusPage struct{ bytes []byte }
 
 type laneStatus struct {
-	job   atomic.Int64 // 0: idle
-	since atomic.Int64 // CLOCK_MONOTONIC nanoseconds, equal in all processes
+	job     atomic.Int64 // 0: idle; wholeGang: all that are seated on the lane
+	since   atomic.Int64 // CLOCK_MONOTONIC nanoseconds, equal in all processes
+	culprit atomic.Int64 // the one job that the worker knows to be at fault; 0: it does not
+}
+
+// wholeGang is laneStatus.job of a lane at work on all its members.
+const wholeGang = -1
+
+type seatStatus struct {
+	job  atomic.Int64 // 0: free
+	lane atomic.Int64
 }
 
 func newStatusPage(bytes []byte) statusPage {
@@ -36,6 +51,11 @@ func (p statusPage) lane(i int) *laneStatus {
 	return (*laneStatus)(unsafe.Pointer(&p.bytes[i*statusLine]))
 }
 
+func (p statusPage) seat(i int) *seatStatus {
+	return (*seatStatus)(unsafe.Pointer(&p.bytes[maxLanes*statusLine+i*seatSize]))
+}
+
+// begin says that a lane works on a job, or on the wholeGang, from now on.
 func (p statusPage) begin(lane int, job int64) {
 	l := p.lane(lane)
 	l.since.Store(monotonic())
@@ -44,19 +64,68 @@ func (p statusPage) begin(lane int, job int64) {
 
 func (p statusPage) end(lane int) { p.lane(lane).job.Store(0) }
 
-// busy returns the jobs on lanes and the age of the oldest quantum.
+// blame says which job of a lane is at fault: it alone is a suspect when the
+// worker dies at that.
+func (p statusPage) blame(lane int, job int64) { p.lane(lane).culprit.Store(job) }
+
+// sit makes a job a member of a lane's gang. It returns the seat, for rise, or
+// -1 when all are taken: then nobody will suspect the job. One goroutine seats
+// the jobs of a worker, or several under a lock.
+func (p statusPage) sit(lane int, job int64) int {
+	for i := range maxSeats {
+		if s := p.seat(i); s.job.Load() == 0 {
+			s.lane.Store(int64(lane))
+			s.job.Store(job)
+			return i
+		}
+	}
+	return -1
+}
+
+// rise frees a seat.
+func (p statusPage) rise(seat int) {
+	if seat >= 0 {
+		p.seat(seat).job.Store(0)
+	}
+}
+
+// busy returns the jobs that lanes are at work on, of those blamed if there are
+// any, and the age of the oldest quantum in nanoseconds.
 func (p statusPage) busy() (jobs []int64, oldest int64) {
 	now := monotonic()
+	var culprits []int64
 	for i := range maxLanes {
 		l := p.lane(i)
 		job := l.job.Load()
 		if job == 0 {
 			continue
 		}
-		jobs = append(jobs, job)
+		if job == wholeGang {
+			jobs = p.members(jobs, i)
+		} else {
+			jobs = append(jobs, job)
+		}
+		if c := l.culprit.Load(); c != 0 {
+			culprits = append(culprits, c)
+		}
 		oldest = max(oldest, now-l.since.Load())
 	}
+	if len(culprits) > 0 {
+		return culprits, oldest
+	}
 	return jobs, oldest
+}
+
+// members appends the jobs seated on a lane.
+func (p statusPage) members(jobs []int64, lane int) []int64 {
+	for i := range maxSeats {
+		if s := p.seat(i); s.lane.Load() == int64(lane) {
+			if job := s.job.Load(); job != 0 {
+				jobs = append(jobs, job)
+			}
+		}
+	}
+	return jobs
 }
 
 func (p statusPage) clear() { clear(p.bytes[:statusSize]) }

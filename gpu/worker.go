@@ -12,11 +12,15 @@ import (
 	"weft/gpu/train"
 )
 
-// WorkerMain is the life of a worker process; the daemon starts it as
-// `weft worker cpu …` or `weft worker loader`, with its socket as descriptor 3.
+// WorkerMain is the life of a worker process; the daemon starts it as `weft
+// worker cpu …`, `weft worker gpu …` or `weft worker loader`, with its socket as
+// descriptor 3, and as `weft worker probe`, which prints what it found.
 func WorkerMain(ctx context.Context, args []string) error {
 	if len(args) == 0 {
 		return fmt.Errorf("start worker: no kind given")
+	}
+	if args[0] == "probe" {
+		return probeWorker(os.Stdout)
 	}
 	// A service manager may signal the whole control group. When to end is the
 	// daemon's word, which comes over the socket, after it has had jobs saved.
@@ -28,6 +32,8 @@ func WorkerMain(ctx context.Context, args []string) error {
 	switch args[0] {
 	case "cpu":
 		return hostWorker(ctx, conn, args[1:])
+	case "gpu":
+		return gpuWorker(ctx, conn, args[1:])
 	case "loader":
 		return loaderWorker(ctx, conn)
 	default:
@@ -44,35 +50,48 @@ func hostWorker(ctx context.Context, conn *proc.Conn, args []string) error {
 	if err := flags.Parse(args); err != nil {
 		return fmt.Errorf("start worker: %w", err)
 	}
-	w := &worker{lanes: min(*lanes, maxLanes), quantum: *quantum, conn: conn, done: make(chan struct{})}
+	w := newWorker(conn, func(ros *roster, status statusPage) engine {
+		return startHostLanes(ros, status, *quantum, min(*lanes, maxLanes))
+	})
 	return proc.Serve(ctx, conn, proc.ServeConfig{Handle: w.handle, Drain: w.drain})
 }
 
-// worker turns frames into calls of its gang.
+// A worker turns the daemon's frames into calls of a device's engine.
 type worker struct {
-	lanes   int
-	quantum time.Duration
-	conn    *proc.Conn
-	gang    *gang
-	done    chan struct{} // closed to end the gang's news
+	ros   *roster
+	start func(*roster, statusPage) engine // called once the status page is mapped
+	on    engine                           // nil until then
+	done  chan struct{}                    // closed to end the roster's news
+}
+
+func newWorker(conn *proc.Conn, start func(*roster, statusPage) engine) *worker {
+	send := func(kind byte, payload []byte) error { return conn.Send(kind, payload) }
+	return &worker{ros: newRoster(send), start: start, done: make(chan struct{})}
 }
 
 func (w *worker) handle(_ context.Context, f proc.Frame) error {
 	defer f.Close()
-	if (w.gang == nil) != (f.Kind == kindStatus) {
+	if (w.on == nil) != (f.Kind == kindStatus) {
 		return fmt.Errorf("frame of kind %d out of order", f.Kind)
 	}
 	switch f.Kind {
 	case kindStatus:
 		return w.begin(&f)
 	case kindStart:
-		return w.start(&f)
+		return w.add(&f)
 	case kindStop:
 		stop, err := decode[stopFrame](f.Payload)
 		if err != nil {
 			return err
 		}
-		w.gang.stop(stop.Job, stop.Mode)
+		w.on.stop(stop.Job, stop.Mode)
+		return nil
+	case kindPriority:
+		p, err := decode[priorityFrame](f.Payload)
+		if err != nil {
+			return err
+		}
+		w.on.prioritize(p.Job, p.Priority)
 		return nil
 	default:
 		return fmt.Errorf("frame of unknown kind %d", f.Kind)
@@ -89,14 +108,12 @@ func (w *worker) begin(f *proc.Frame) error {
 	if err != nil {
 		return fmt.Errorf("map status page: %w", err)
 	}
-	send := func(kind byte, payload []byte) error { return w.conn.Send(kind, payload) }
-	w.gang = newGang(send, newStatusPage(arena.Bytes()), w.quantum)
-	w.gang.run(w.lanes)
-	go w.gang.newsLoop(w.done) // ended by drain, or with the process
+	w.on = w.start(w.ros, newStatusPage(arena.Bytes()))
+	go w.ros.newsLoop(w.done) // ended by drain, or with the process
 	return nil
 }
 
-func (w *worker) start(f *proc.Frame) error {
+func (w *worker) add(f *proc.Frame) error {
 	start, err := decode[startFrame](f.Payload)
 	if err != nil {
 		return err
@@ -108,24 +125,24 @@ func (w *worker) start(f *proc.Frame) error {
 	spec, err := train.Parse(start.Spec)
 	if err != nil {
 		closeQuietly(file)
-		w.gang.tell(kindFailed, endFrame{Job: start.Job.ID, Fault: faultOf(err)})
+		w.ros.tell(kindFailed, endFrame{Job: start.Job.ID, Fault: faultOf(err)})
 		return nil
 	}
-	data, err := w.gang.share(file)
+	data, err := w.ros.share(file)
 	if err != nil {
-		w.gang.tell(kindFailed, endFrame{Job: start.Job.ID, Fault: faultOf(err)})
+		w.ros.tell(kindFailed, endFrame{Job: start.Job.ID, Fault: faultOf(err)})
 		return nil
 	}
-	w.gang.add(&resident{job: start.Job, spec: spec, data: data, heapIndex: -1})
+	w.on.add(&resident{job: start.Job, spec: spec, data: data})
 	return nil
 }
 
 // drain checkpoints every job and tells of it.
 func (w *worker) drain(context.Context) error {
-	if w.gang == nil {
+	if w.on == nil {
 		return nil
 	}
-	w.gang.drain()
+	w.on.drain()
 	close(w.done)
 	return nil
 }

@@ -18,7 +18,8 @@ type Flag struct {
 	Bool  bool     // takes no value, or =true or =false
 }
 
-// Command is one verb.
+// Command is one verb. A verb of two words, such as "bench share", has its
+// group, the command "bench", before it.
 type Command struct {
 	Names []string
 	Flags []Flag
@@ -109,11 +110,16 @@ func (s *sorter) afterDashes() error {
 	return nil
 }
 
-// word takes a positional argument, the first of which is the verb.
+// word takes a positional argument, the first of which is the verb; after a
+// group the second still belongs to it.
 func (s *sorter) word(arg string) error {
-	if s.verb != nil {
+	grouped := s.verb != nil && s.tree.group(s.verb)
+	if s.verb != nil && !grouped {
 		s.line.Positionals = append(s.line.Positionals, arg)
 		return nil
+	}
+	if grouped {
+		arg = s.line.Verb + " " + arg
 	}
 	for i, c := range s.tree.Commands {
 		if slices.Contains(c.Names, arg) {
@@ -128,14 +134,27 @@ func (s *sorter) word(arg string) error {
 	}
 	var names []string
 	for _, c := range s.tree.Commands {
-		names = append(names, c.Names...)
+		if strings.Contains(c.Names[0], " ") == grouped {
+			names = append(names, c.Names...)
+		}
 	}
 	e := &Error{Message: fmt.Sprintf("unknown command %q", arg), Hint: "weft help lists the commands"}
+	if grouped {
+		e.Verb, e.Hint = s.line.Verb, "weft help "+s.line.Verb
+	}
 	if n := nearest.Name(arg, names); n != "" {
 		e.Hint = "weft " + n
 	}
 	return e
 }
+
+// group reports whether a command is the first word of others.
+func (t Tree) group(c *Command) bool {
+	return slices.ContainsFunc(t.Commands, func(o Command) bool { return o.in(c.Names[0]) })
+}
+
+// in reports whether a command is a verb of a group.
+func (c *Command) in(group string) bool { return strings.HasPrefix(c.Names[0], group+" ") }
 
 // long takes --name, --name=value or --name value.
 func (s *sorter) long(arg string) error {
@@ -219,6 +238,11 @@ func lookup(flags []Flag, name string) *Flag {
 // where it was written before the verb.
 func (s *sorter) unknown(flag string) error {
 	e := &Error{Message: "unknown flag " + flag, Verb: s.line.Verb}
+	if s.verb != nil && s.tree.group(s.verb) { // the flag's verb has not come yet
+		if c := s.owner(strings.TrimLeft(flag, "-")); c != nil {
+			return misplaced(e, c, flag)
+		}
+	}
 	var names []string
 	add := func(flags []Flag) {
 		for _, f := range flags {
@@ -244,9 +268,14 @@ func (s *sorter) unknown(flag string) error {
 	}
 	e.Hint = "weft help lists the commands"
 	if c := s.owner(strings.TrimLeft(flag, "-")); c != nil {
-		e.Message += " before the command"
-		e.Hint = "put it after the command, as in weft " + c.Names[0] + " " + flag
+		return misplaced(e, c, flag)
 	}
+	return e
+}
+
+func misplaced(e *Error, c *Command, flag string) *Error {
+	e.Message += " before the command"
+	e.Hint = "put it after the command, as in weft " + c.Names[0] + " " + flag
 	return e
 }
 
@@ -256,7 +285,7 @@ func (s *sorter) owner(flag string) *Command {
 	var first *Command
 	for i := range s.tree.Commands {
 		c := &s.tree.Commands[i]
-		if lookup(c.Flags, flag) == nil {
+		if lookup(c.Flags, flag) == nil || (s.verb != nil && !c.in(s.line.Verb)) {
 			continue
 		}
 		if slices.ContainsFunc(s.rest, func(arg string) bool { return slices.Contains(c.Names, arg) }) {

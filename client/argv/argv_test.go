@@ -160,3 +160,33 @@ func FuzzReorder(f *testing.F) {
 		}
 	})
 }
+
+// A verb of two words is found with its flags; its group alone is a verb too.
+func TestGroups(t *testing.T) {
+	tree := Tree{Flags: []Flag{{Names: []string{"output", "o"}}}, Commands: []Command{
+		{Names: []string{"ls"}, Flags: []Flag{{Names: []string{"load"}}}},
+		{Names: []string{"bench"}},
+		{Names: []string{"bench share"}, Flags: []Flag{{Names: []string{"load"}}}},
+	}}
+	for in, want := range map[string]string{
+		"bench":                          "bench --",
+		"bench share":                    "bench share --",
+		"bench -o json share a --load x": "--output=json bench share --load=x -- a",
+		"-o json bench share share":      "--output=json bench share -- share",
+		"bench -- share --load":          "bench share -- --load",
+		"bench shrae":                    `unknown command "bench shrae"; weft bench share; bench`,
+		"bench xyzzy":                    `unknown command "bench xyzzy"; weft help bench; bench`,
+		"bench --load x share":           "unknown flag --load before the command; put it after the command, as in weft bench share --load; bench",
+		"bench --lod x share":            "unknown flag --lod for weft bench; weft help bench; bench",
+		"share":                          `unknown command "share"; weft help lists the commands; `,
+	} {
+		line, err := tree.Sort(strings.Fields(in))
+		got := strings.Join(line.Args(), " ")
+		if e := new(Error); errors.As(err, &e) {
+			got = e.Message + "; " + e.Hint + "; " + e.Verb
+		}
+		if got != want {
+			t.Errorf("%q: got %q, want %q", in, got, want)
+		}
+	}
+}

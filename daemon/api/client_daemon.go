@@ -18,6 +18,13 @@ func (c *Client) Doctor(ctx context.Context) (*Doctor, error) {
 	return out, c.get(ctx, "/v1/doctor", out)
 }
 
+// Probe is Doctor that has the daemon ask the NVIDIA driver anew, which may
+// take seconds.
+func (c *Client) Probe(ctx context.Context) (*Doctor, error) {
+	out := &Doctor{}
+	return out, c.get(ctx, "/v1/doctor?probe=true", out)
+}
+
 // Devices lists the daemon's devices.
 func (c *Client) Devices(ctx context.Context) ([]Device, error) {
 	var out []Device

@@ -111,12 +111,20 @@ type DryRun struct {
 	EstimatedSeconds float64 `json:"estimated_seconds"` // alone on the device
 }
 
+// What a device's worker is doing.
+const (
+	DeviceReady      = "ready"
+	DeviceStarting   = "starting"   // for the first time
+	DeviceRestarting = "restarting" // it died
+	DeviceFailing    = "failing"    // it has never been ready, and is tried again
+)
+
 // Device is GET /v1/devices.
 type Device struct {
 	ID          string  `json:"id"` // "cpu", "gpu0"
 	Kind        string  `json:"kind"`
 	Name        string  `json:"name"`
-	State       string  `json:"state"` // ready, starting, restarting
+	State       string  `json:"state"` // one of the constants above
 	Lanes       int     `json:"lanes"`
 	Slots       int     `json:"slots"` // jobs at most at once
 	MemoryBytes int64   `json:"memory_bytes"`
@@ -125,4 +133,5 @@ type Device struct {
 	Restarts    int     `json:"restarts"`
 	PID         int     `json:"pid"` // of its worker
 	Message     string  `json:"message,omitempty"`
+	Hint        string  `json:"hint,omitempty"` // what to try when it is not ready
 }

@@ -15,8 +15,8 @@ func crowd(busy bool) Snapshot {
 	s := Snapshot{Now: noon, Owners: map[string]Owner{}, States: map[int64]api.State{1: api.Succeeded}}
 	for i := range 10_000 {
 		job := Job{ID: int64(100_000 + i), Owner: fmt.Sprint("owner", i%10), Priority: i % 3,
-			MemoryBytes: int64(1+i%50) << 20,
-			DataBytes:   64 << 20, DataHash: fmt.Sprint("data", i%20), Submitted: noon, Queued: noon}
+			MemoryBytes: int64(1+i%50) << 20, GPUBytes: int64(1+i%50) << 20,
+			DataBytes: 64 << 20, DataHash: fmt.Sprint("data", i%20), Submitted: noon, Queued: noon}
 		if i%5 == 0 {
 			job.WantDevice = "gpu"
 		}

@@ -16,7 +16,8 @@
 // so that a burst alternates between owners before its use is known.
 //
 // place (place.go) starts a job where it fits: a free slot, and memory for
-// itself and for its data set unless that is on the device already. A job that
+// itself and for its data set unless that is on the device already. What a job
+// needs for itself is one figure on the host and another on a GPU. A job that
 // does not fit is passed by smaller ones, but not for ever: after [Patience]
 // as the first that a device has no memory for, the device is kept free for it
 // until it fits. Higher priorities pass even then. Memory that a stopping job
@@ -24,7 +25,9 @@
 //
 // preempt (preempt.go) takes jobs of strictly lower priority off a device when
 // that makes a job fit: the lowest priority first, of equals the youngest, and
-// no more than needed. The job itself starts in a later plan, when they left.
+// no more than needed. The job itself starts in a later plan, when they left. A
+// job that must be alone has its equals taken off too, once it has waited for
+// longer than [Patience].
 //
 // explain (explain.go) gives every job that still waits a [Reason].
 //

@@ -35,32 +35,39 @@ func (p *planner) explain(e *entry, blocked bool) Reason {
 // impossible is a reason that no job's end would remove: e is too large for
 // every device it asks for, or those that it is not too large for are down.
 func (p *planner) impossible(e *entry) Reason {
-	c, n := &p.classes[e.class], e.job.need()
-	largest, possible := &p.devices[c.devices[0]], false
+	c := &p.classes[e.class]
+	var largest *device
+	possible := false
 	for _, i := range c.devices {
 		d := &p.devices[i]
+		n := e.job.need(d.Kind)
 		if d.later.could(n) {
 			if d.Ready {
 				return Reason{}
 			}
 			possible = true
 		}
-		if d.MemoryBytes > largest.MemoryBytes || d.MemoryBytes == largest.MemoryBytes && d.ID < largest.ID {
+		if !n.never && (largest == nil || d.MemoryBytes > largest.MemoryBytes ||
+			d.MemoryBytes == largest.MemoryBytes && d.ID < largest.ID) {
 			largest = d
 		}
 	}
 	if possible {
 		return Reason{kind: notReady, device: c.want}
 	}
+	if largest == nil {
+		return Reason{kind: noDevice, device: c.want}
+	}
+	n := e.job.need(largest.Kind)
 	return Reason{kind: tooLarge, a: n.memory + n.data, b: largest.MemoryBytes, device: largest.ID}
 }
 
 // kept is the reason when e would fit, were it not for one that has waited
 // longer.
 func (p *planner) kept(e *entry) Reason {
-	n := e.job.need()
 	for _, i := range p.classes[e.class].devices {
-		if d := &p.devices[i]; d.Ready && d.keptFor != 0 && d.keptFor != e.job.ID && d.now.fits(n) {
+		d := &p.devices[i]
+		if n := e.job.need(d.Kind); d.Ready && d.keptFor != 0 && d.keptFor != e.job.ID && d.now.fits(n) {
 			return d.obstacle(n, e.job.ID)
 		}
 	}
@@ -71,7 +78,7 @@ func (p *planner) kept(e *entry) Reason {
 // will have the room first, so e is behind it.
 func (p *planner) passedByLess(e *entry) bool {
 	for _, i := range p.classes[e.class].meets {
-		if c := &p.classes[i]; c.waiting > 0 && c.least <= e.job.MemoryBytes {
+		if c := &p.classes[i]; c.waiting > 0 && c.least <= p.size(e) {
 			return true
 		}
 	}
@@ -81,10 +88,10 @@ func (p *planner) passedByLess(e *entry) bool {
 // obstacle is what hinders e on the device where the least does, or where of
 // too little memory the most is free.
 func (p *planner) obstacle(e *entry) Reason {
-	n := e.job.need()
 	var best Reason
 	for _, i := range p.classes[e.class].devices {
 		d := &p.devices[i]
+		n := e.job.need(d.Kind)
 		if !d.Ready || !d.later.could(n) {
 			continue
 		}
@@ -106,10 +113,12 @@ func (d *device) obstacle(n need, job int64) Reason {
 	switch {
 	case d.keptFor != 0 && d.keptFor != job:
 		return Reason{kind: keptFree, a: d.keptFor, device: d.ID}
-	case n.alone && l.jobs > 0:
+	case n.alone && !l.admits(n):
 		return Reason{kind: companyWanted, device: d.ID}
-	case l.alone > 0:
+	case !l.admits(n):
 		return Reason{kind: companyBarred, device: d.ID}
+	case !l.holds(n) && l.used+l.total(n) <= l.memory:
+		return Reason{kind: memoryTaken, a: l.taken, device: d.ID}
 	case !l.holds(n):
 		return Reason{kind: memoryShort, a: l.total(n), b: l.free(), device: d.ID}
 	}

@@ -5,24 +5,41 @@ type need struct {
 	memory, data int64
 	hash         string // of its data; "" when nobody shares it
 	alone        bool
+	ward         int64 // whose members may be company all the same; 0: nobody's
+	never        bool  // the job cannot run on such a device
 }
 
-func (j *Job) need() need { return newNeed(j.MemoryBytes, j.DataBytes, j.DataHash, j.Alone) }
+// kindGPU is the [Device.Kind] on which a job's reservation is its GPUBytes.
+const kindGPU = "gpu"
 
-func (r *Running) need() need { return newNeed(r.MemoryBytes, r.DataBytes, r.DataHash, r.Alone) }
-
-func newNeed(memory, data int64, hash string, alone bool) need {
-	if hash == "" {
-		return need{memory: memory + data, alone: alone}
+// need is what the job takes from a device of that kind.
+func (j *Job) need(kind string) need {
+	if kind == kindGPU {
+		n := newNeed(j.GPUBytes, j.DataBytes, j.DataHash, j.Alone, j.Ward)
+		n.never = j.GPUBytes <= 0
+		return n
 	}
-	return need{memory, data, hash, alone}
+	return newNeed(j.MemoryBytes, j.DataBytes, j.DataHash, j.Alone, j.Ward)
+}
+
+func (r *Running) need() need {
+	return newNeed(r.MemoryBytes, r.DataBytes, r.DataHash, r.Alone, r.Ward)
+}
+
+func newNeed(memory, data int64, hash string, alone bool, ward int64) need {
+	if hash == "" {
+		return need{memory: memory + data, alone: alone, ward: ward}
+	}
+	return need{memory: memory, data: data, hash: hash, alone: alone, ward: ward}
 }
 
 // ledger is the account of a device's slots and memory.
 type ledger struct {
 	slots, jobs  int
 	memory, used int64 // used counts every data set once
+	taken        int64 // of memory, by others than weft
 	alone        int   // jobs that must have no company
+	ward         int64 // of those
 	data         map[string]dataset
 }
 
@@ -33,7 +50,8 @@ type dataset struct {
 }
 
 func newLedger(d *Device) ledger {
-	return ledger{slots: d.Slots, memory: d.MemoryBytes, data: make(map[string]dataset, len(d.Running))}
+	return ledger{slots: d.Slots, memory: d.MemoryBytes, taken: max(d.TakenBytes, 0),
+		data: make(map[string]dataset, len(d.Running))}
 }
 
 // total is the memory that n would take in addition.
@@ -44,24 +62,35 @@ func (l *ledger) total(n need) int64 {
 	return n.memory + n.data
 }
 
-func (l *ledger) free() int64 { return max(l.memory-l.used, 0) }
+func (l *ledger) free() int64 { return max(l.memory-l.taken-l.used, 0) }
 
 // admits reports whether n may be there at all beside those that are.
-func (l *ledger) admits(n need) bool { return l.alone == 0 && (!n.alone || l.jobs == 0) }
+func (l *ledger) admits(n need) bool {
+	if l.jobs == 0 || !n.alone {
+		return l.alone == 0
+	}
+	return n.ward != 0 && n.ward == l.ward && l.alone == l.jobs
+}
 
 // holds reports whether the memory suffices for n.
-func (l *ledger) holds(n need) bool { return l.used+l.total(n) <= l.memory }
+func (l *ledger) holds(n need) bool { return l.used+l.taken+l.total(n) <= l.memory }
 
-func (l *ledger) fits(n need) bool { return l.jobs < l.slots && l.admits(n) && l.holds(n) }
+func (l *ledger) fits(n need) bool {
+	return !n.never && l.jobs < l.slots && l.admits(n) && l.holds(n)
+}
 
-// could reports whether n would fit if the device were empty.
-func (l *ledger) could(n need) bool { return l.slots > 0 && n.memory+n.data <= l.memory }
+// could reports whether n would fit if the device were empty, and nobody but
+// weft used it.
+func (l *ledger) could(n need) bool {
+	return !n.never && l.slots > 0 && n.memory+n.data <= l.memory
+}
 
 func (l *ledger) add(n need) {
 	l.used += l.total(n)
 	l.jobs++
 	if n.alone {
 		l.alone++
+		l.ward = n.ward
 	}
 	if n.hash != "" {
 		have := l.data[n.hash]

@@ -22,8 +22,36 @@ func (p *planner) overdue(level []entry) {
 			p.start(e, d)
 		} else if d := p.nearest(e); d != nil {
 			d.keptFor = e.job.ID
+			p.empty(e, d)
 		}
 	}
+}
+
+// empty takes everybody off the device that is kept for a job that must be
+// alone: neighbours may run for days, and it needs the device for seconds. It
+// waits for those that must be alone themselves and for its betters.
+func (p *planner) empty(e *entry, d *device) {
+	if !e.job.Alone {
+		return
+	}
+	for i := range d.Running {
+		if r := &d.Running[i]; !d.leaving[i] && (r.Alone || r.Priority > e.job.Priority) {
+			return
+		}
+	}
+	for i := range d.Running {
+		if !d.leaving[i] {
+			p.takeOff(d, i, e)
+		}
+	}
+}
+
+// takeOff preempts the i-th of those that run on d.
+func (p *planner) takeOff(d *device, i int, e *entry) {
+	r := &d.Running[i]
+	d.leaving[i] = true
+	d.later.remove(r.need())
+	p.plan.Preempt = append(p.plan.Preempt, Preempt{Job: r.Job, Device: d.ID, For: e.job.ID})
 }
 
 // nearest is the device on which the least has to be freed for e, of those
@@ -32,13 +60,13 @@ func (p *planner) overdue(level []entry) {
 func (p *planner) nearest(e *entry) *device {
 	var best *device
 	var least int64
-	n := e.job.need()
 	for _, i := range p.classes[e.class].devices {
 		d := &p.devices[i]
+		n := e.job.need(d.Kind)
 		if !d.Ready || d.keptFor != 0 || !d.later.could(n) {
 			continue
 		}
-		missing := d.later.used + d.later.total(n) - d.later.memory
+		missing := d.later.used + d.later.taken + d.later.total(n) - d.later.memory
 		if !d.later.admits(n) { // everything has to leave
 			missing = d.later.used + int64(d.later.jobs)
 		}
@@ -84,9 +112,9 @@ func (p *planner) place(level []entry) {
 // promised or kept; nil when there is none.
 func (p *planner) room(e *entry) *device {
 	var best *device
-	n := e.job.need()
 	for _, i := range p.classes[e.class].devices {
 		d := &p.devices[i]
+		n := e.job.need(d.Kind)
 		if p.usable(d, e) && d.now.fits(n) && d.later.fits(n) && (best == nil || better(d, best, n)) {
 			best = d
 		}
@@ -99,9 +127,10 @@ func (p *planner) usable(d *device, e *entry) bool {
 }
 
 // better prefers a GPU, then the emptier device, then one that has the data,
-// then the one with more free memory.
+// then the one with more free memory. n is what the job needs on either, for
+// they are of one kind once kinds have been compared.
 func better(a, b *device, n need) bool {
-	if x, y := a.Kind == "gpu", b.Kind == "gpu"; x != y {
+	if x, y := a.Kind == kindGPU, b.Kind == kindGPU; x != y {
 		return x
 	}
 	if x, y := a.later.jobs*b.Slots, b.later.jobs*a.Slots; x != y {
@@ -119,9 +148,9 @@ func better(a, b *device, n need) bool {
 // promised is the best device that e fits on once stopping jobs have left.
 func (p *planner) promised(e *entry) *device {
 	var best *device
-	n := e.job.need()
 	for _, i := range p.classes[e.class].devices {
 		d := &p.devices[i]
+		n := e.job.need(d.Kind)
 		if p.usable(d, e) && d.later.fits(n) && (best == nil || better(d, best, n)) {
 			best = d
 		}
@@ -131,17 +160,17 @@ func (p *planner) promised(e *entry) *device {
 
 // claim promises e a place on d.
 func (p *planner) claim(e *entry, d *device) {
-	d.promise(e.job.need())
+	d.promise(e.job.need(d.Kind))
 	p.owners[e.owner].charge()
 }
 
 // block notes since when e has been passed for want of memory, if it is the
 // first that a device has none for, and reports whether no device has any.
 func (p *planner) block(e *entry) bool {
-	n := e.job.need()
 	candidates, first := 0, false
 	for _, i := range p.classes[e.class].devices {
 		d := &p.devices[i]
+		n := e.job.need(d.Kind)
 		if !d.Ready || !d.later.could(n) {
 			continue
 		}
@@ -158,7 +187,8 @@ func (p *planner) block(e *entry) bool {
 		p.plan.Blocked[e.job.ID] = p.snap.Now
 	}
 	for _, i := range p.classes[e.class].devices {
-		p.devices[i].passed = p.devices[i].passed || p.devices[i].later.could(n)
+		d := &p.devices[i]
+		d.passed = d.passed || d.later.could(e.job.need(d.Kind))
 	}
 	return true
 }
@@ -166,7 +196,7 @@ func (p *planner) block(e *entry) bool {
 // wait records that e stays queued, and why.
 func (p *planner) wait(e *entry, why Reason) {
 	p.plan.Reasons[e.job.ID] = why
-	c, memory := &p.classes[e.class], e.job.MemoryBytes
+	c, memory := &p.classes[e.class], p.size(e)
 	if why.kind == leaving {
 		memory = 0 // its room is promised, whatever its size
 	}
@@ -184,6 +214,17 @@ func (p *planner) wait(e *entry, why Reason) {
 	if due := since.Add(Patience); due.After(p.snap.Now) {
 		p.wakeAt(due)
 	}
+}
+
+// size is the job's own reservation as far as jobs are compared: on the host,
+// unless it asks for GPUs alone.
+func (p *planner) size(e *entry) int64 {
+	for _, i := range p.classes[e.class].devices {
+		if p.devices[i].Kind != kindGPU {
+			return e.job.MemoryBytes
+		}
+	}
+	return e.job.GPUBytes
 }
 
 // anySlot reports whether a ready device has a slot that is not promised.

@@ -17,11 +17,11 @@ type reach struct {
 // preempt makes room for e by taking jobs of lower priority off a device, and
 // promises it the room. It returns that device, or nil when it would not help.
 func (p *planner) preempt(e *entry) *device {
-	n := e.job.need()
 	var best *device
 	var fewest []int
 	for _, i := range p.classes[e.class].devices {
 		d := &p.devices[i]
+		n := e.job.need(d.Kind)
 		if !p.usable(d, e) || !d.reachable(n, e.job.Priority) {
 			continue
 		}
@@ -34,10 +34,7 @@ func (p *planner) preempt(e *entry) *device {
 		return nil
 	}
 	for _, i := range fewest {
-		r := &best.Running[i]
-		best.leaving[i] = true
-		best.later.remove(r.need())
-		p.plan.Preempt = append(p.plan.Preempt, Preempt{Job: r.Job, Device: best.ID, For: e.job.ID})
+		p.takeOff(best, i, e)
 	}
 	p.claim(e, best)
 	return best

@@ -29,6 +29,8 @@ func drawDevices(t *rapid.T) []Device {
 	}
 	for i := range devices {
 		devices[i].MemoryBytes = int64(rapid.IntRange(30, 60).Draw(t, "memory"))
+		devices[i].TakenBytes = int64(rapid.SampledFrom([]int{0, 0, 0, 1, 5}).Draw(t, "taken"))
+		devices[i].MemoryBytes += devices[i].TakenBytes // it stays taken, and all jobs are to end
 		devices[i].Slots = rapid.IntRange(1, 6).Draw(t, "slots")
 	}
 	return devices
@@ -39,8 +41,12 @@ func drawJob(t *rapid.T, n int) Job {
 		Owner:       rapid.SampledFrom([]string{"ada", "bob", "cy"}).Draw(t, "owner"),
 		Priority:    rapid.SampledFrom([]int{0, 0, 0, 1, 5, -1}).Draw(t, "priority"),
 		MemoryBytes: int64(rapid.IntRange(0, 20).Draw(t, "bytes")),
+		GPUBytes:    int64(rapid.IntRange(0, 20).Draw(t, "gpu bytes")),
 		WantDevice:  rapid.SampledFrom([]string{"auto", "", "cpu", "cpu"}).Draw(t, "device"),
 		Alone:       rapid.IntRange(0, 19).Draw(t, "alone") == 0,
+	}
+	if job.Alone {
+		job.Ward = int64(rapid.IntRange(0, 2).Draw(t, "ward"))
 	}
 	if hash := rapid.IntRange(0, 3).Draw(t, "data"); hash > 0 {
 		job.DataHash, job.DataBytes = fmt.Sprint("d", hash), int64(hash*3)
@@ -140,7 +146,8 @@ func TestFairShares(t *testing.T) {
 					}
 					for i, o := range owners {
 						for range 15 - waiting[o.Name] {
-							s.add(Job{Owner: o.Name, MemoryBytes: int64(1 + r.IntN(2+4*i))}, s.now,
+							bytes := int64(1 + r.IntN(2+4*i))
+							s.add(Job{Owner: o.Name, MemoryBytes: bytes, GPUBytes: bytes}, s.now,
 								time.Duration(1+r.IntN(30_000/(i+1)))*time.Millisecond)
 						}
 					}

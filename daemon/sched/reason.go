@@ -32,6 +32,7 @@ const (
 	leaving                  // device: where jobs are stopping for it
 	slotsShort               // a: slots of device
 	memoryShort              // a: needs, b: free on device
+	memoryTaken              // a: what other processes hold of device's memory
 	keptFree                 // a: the job that device is kept for
 	companyWanted            // the job must have device for itself
 	companyBarred            // another job must have device for itself
@@ -66,6 +67,8 @@ func (r Reason) String() string {
 		return "a job is leaving " + r.device + " for it"
 	case memoryShort:
 		return fmt.Sprintf("needs %s, %s free on %s", size(r.a), size(r.b), r.device)
+	case memoryTaken:
+		return fmt.Sprintf("waits for memory on %s: another process holds %s", r.device, size(r.a))
 	case slotsShort:
 		return fmt.Sprintf("%s of %s in use", count(r.a, "slot"), r.device)
 	case keptFree:
@@ -81,6 +84,10 @@ func (r Reason) String() string {
 	}
 	return ""
 }
+
+// WaitsForWorker reports whether the job waits for a device that is not ready,
+// and which it asks for.
+func (r Reason) WaitsForWorker() (want string, waits bool) { return r.device, r.kind == notReady }
 
 // wish is what a job asks for, in words.
 func wish(want string) string {

@@ -126,14 +126,16 @@ func (p *planner) classOf(want string) int {
 	return i
 }
 
-// wanted reports whether a job with that wish may run on d.
-func wanted(want string, d *Device) bool {
-	return want == "" || want == "auto" || want == d.Kind || want == d.ID ||
-		strings.Replace(want, ":", "", 1) == d.ID
+// Wanted reports whether a job with that wish may run on a device.
+func Wanted(want, id, kind string) bool {
+	return want == "" || want == "auto" || want == kind || want == id ||
+		strings.Replace(want, ":", "", 1) == id
 }
 
+func wanted(want string, d *Device) bool { return Wanted(want, d.ID, d.Kind) }
+
 func (p *planner) start(e *entry, d *device) {
-	n := e.job.need()
+	n := e.job.need(d.Kind)
 	d.now.add(n)
 	d.promise(n)
 	e.done = true

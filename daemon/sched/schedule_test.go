@@ -31,7 +31,7 @@ func running(id int64, priority int, memory int64) Running {
 }
 
 func queued(id int64, change ...func(*Job)) Job {
-	j := Job{ID: id, Owner: "ada", MemoryBytes: gib}
+	j := Job{ID: id, Owner: "ada", MemoryBytes: gib, GPUBytes: gib}
 	for _, f := range change {
 		f(&j)
 	}
@@ -39,7 +39,9 @@ func queued(id int64, change ...func(*Job)) Job {
 }
 
 func priority(p int) func(*Job)       { return func(j *Job) { j.Priority = p } }
-func memory(bytes int64) func(*Job)   { return func(j *Job) { j.MemoryBytes = bytes } }
+func memory(bytes int64) func(*Job)   { return func(j *Job) { j.MemoryBytes, j.GPUBytes = bytes, bytes } }
+func onGPU(bytes int64) func(*Job)    { return func(j *Job) { j.GPUBytes = bytes } }
+func ward(id int64) func(*Job)        { return func(j *Job) { j.Alone, j.Ward = true, id } }
 func want(device string) func(*Job)   { return func(j *Job) { j.WantDevice = device } }
 func of(name string) func(*Job)       { return func(j *Job) { j.Owner = name } }
 func blocked(at time.Time) func(*Job) { return func(j *Job) { j.Blocked = at } }
@@ -241,6 +243,51 @@ func TestSchedule(t *testing.T) {
 			reasons: map[int64]string{2: "waits to have cpu for itself", 4: "another job needs gpu0 for itself"},
 			blocked: map[int64]time.Time{2: noon, 4: noon},
 			wake:    noon.Add(Patience),
+		},
+		"each kind of device by its own measure": {
+			snap: Snapshot{Devices: []Device{cpu(running(1, 0, 2*gib)), gpu("gpu0", running(2, 0, 2*gib))},
+				Queue: []Job{queued(3, memory(3*gib), onGPU(gib)), queued(4, onGPU(9*gib)), queued(5, onGPU(0)),
+					queued(6, memory(gib), onGPU(9*gib), want("gpu")), queued(7, onGPU(6*gib), func(j *Job) { j.MemoryBytes = 5 * gib }),
+					queued(8, onGPU(0), want("gpu"))}},
+			start: []Start{{3, "gpu0"}, {4, "cpu"}, {5, "cpu"}},
+			reasons: map[int64]string{6: "needs 9.0 GiB, gpu0 has 8.0 GiB in all", 7: "needs 6.0 GiB, 5.0 GiB free on gpu0",
+				8: "there is no gpu"},
+			blocked: map[int64]time.Time{7: noon},
+			wake:    noon.Add(Patience),
+		},
+		"another process has the memory": {
+			snap: Snapshot{Devices: []Device{with(gpu("gpu0", running(1, 0, gib)), func(d *Device) { d.TakenBytes = 6 * gib })},
+				Queue: []Job{queued(2, memory(2*gib)), queued(3), queued(4, memory(8*gib))}},
+			start: on("gpu0", 3),
+			reasons: map[int64]string{2: "waits for memory on gpu0: another process holds 6.0 GiB",
+				4: "behind 1 job"},
+			blocked: map[int64]time.Time{2: noon},
+			wake:    noon.Add(Patience),
+		},
+		"a ward keeps itself company": {
+			snap: Snapshot{Devices: []Device{cpu(Running{Job: 1, Owner: "ada", Alone: true, Ward: 7}), gpu("gpu0")},
+				Queue: []Job{queued(2, ward(8), want("cpu")), queued(3, ward(7), want("cpu")), queued(4, want("cpu")),
+					queued(5, ward(9), want("gpu")), queued(6, ward(9), want("gpu")), queued(7, ward(0), want("gpu"))}},
+			start: []Start{{3, "cpu"}, {5, "gpu0"}, {6, "gpu0"}},
+			reasons: map[int64]string{2: "waits to have cpu for itself", 4: "behind 1 job",
+				7: "waits to have gpu0 for itself"},
+			blocked: map[int64]time.Time{2: noon, 7: noon},
+			wake:    noon.Add(Patience),
+		},
+		"who must be alone does not wait for ever": {
+			snap: Snapshot{Devices: []Device{cpu(running(1, 0, gib), running(2, 0, gib))},
+				Queue: []Job{queued(3, ward(7), blocked(late)), queued(4, ward(7)), queued(5)}},
+			preempt: []Preempt{{1, "cpu", 3}, {2, "cpu", 3}},
+			reasons: map[int64]string{3: "a job is leaving cpu for it", 4: "behind 1 job",
+				5: "cpu is kept free for job 3"},
+			blocked: map[int64]time.Time{3: late, 5: noon},
+			wake:    noon.Add(Patience),
+		},
+		"who must be alone waits for its betters": {
+			snap: Snapshot{Devices: []Device{cpu(running(1, 1, gib), running(2, 0, gib))},
+				Queue: []Job{queued(3, alone, blocked(late))}},
+			reasons: map[int64]string{3: "waits to have cpu for itself"},
+			blocked: map[int64]time.Time{3: late},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -102,8 +102,9 @@ func (s *simulation) snapshot() Snapshot {
 			snap.Queue = append(snap.Queue, j.Job)
 		case api.Running:
 			d := &snap.Devices[j.device]
-			d.Running = append(d.Running, Running{Job: id, Owner: j.Owner, Priority: j.Priority, MemoryBytes: j.MemoryBytes,
-				DataBytes: j.DataBytes, DataHash: j.DataHash, Stopping: !j.leave.IsZero(), Alone: j.Alone, Since: j.since})
+			d.Running = append(d.Running, Running{Job: id, Owner: j.Owner, Priority: j.Priority,
+				MemoryBytes: bytesOn(d, &j.Job), DataBytes: j.DataBytes, DataHash: j.DataHash,
+				Stopping: !j.leave.IsZero(), Alone: j.Alone, Ward: j.Ward, Since: j.since})
 		}
 		for _, dep := range j.After {
 			snap.States[dep] = s.jobs[dep].state
@@ -183,18 +184,29 @@ func (s *simulation) advance(t time.Time) {
 	s.live = slices.DeleteFunc(s.live, func(id int64) bool { return s.jobs[id].state.Final() })
 }
 
+// bytesOn is what a job reserves on d for itself.
+func bytesOn(d *Device, j *Job) int64 {
+	if d.Kind == "gpu" {
+		return j.GPUBytes
+	}
+	return j.MemoryBytes
+}
+
 // load is what is on a device, counted anew from the definition.
 type load struct {
 	jobs, alone int
+	wards       map[int64]bool
 	bytes       int64
 	data        map[string]int64
+	never       bool
 }
 
-func (l *load) add(memory, data int64, hash string, alone bool) {
+func (l *load) add(memory, data int64, hash string, alone bool, ward int64) {
 	l.jobs++
 	l.bytes += memory
 	if alone {
 		l.alone++
+		l.wards[ward] = true
 	}
 	if hash == "" {
 		l.bytes += data
@@ -205,7 +217,8 @@ func (l *load) add(memory, data int64, hash string, alone bool) {
 }
 
 func (l *load) legal(d *Device) bool {
-	return l.jobs <= d.Slots && l.bytes <= d.MemoryBytes && (l.alone == 0 || l.jobs == 1)
+	company := l.alone == 0 || l.jobs == 1 || l.jobs == l.alone && len(l.wards) == 1 && !l.wards[0]
+	return l.jobs <= d.Slots && l.bytes <= d.MemoryBytes-d.TakenBytes && company && !l.never
 }
 
 // world is a snapshot and its plan, for the checks.
@@ -219,23 +232,28 @@ type world struct {
 // load counts what is on a device after the plan's starts, of jobs that keep
 // says yes to.
 func (w *world) load(d *Device, keep func(priority int, stopping bool) bool) *load {
-	l := &load{data: map[string]int64{}}
+	l := &load{data: map[string]int64{}, wards: map[int64]bool{}}
 	for _, r := range d.Running {
 		if keep(r.Priority, r.Stopping) {
-			l.add(r.MemoryBytes, r.DataBytes, r.DataHash, r.Alone)
+			l.add(r.MemoryBytes, r.DataBytes, r.DataHash, r.Alone, r.Ward)
 		}
 	}
 	for _, start := range w.plan.Start {
 		if j := w.queued[start.Job]; start.Device == d.ID && keep(j.Priority, false) {
-			l.add(j.MemoryBytes, j.DataBytes, j.DataHash, j.Alone)
+			l.addJob(d, j)
 		}
 	}
 	return l
 }
 
+func (l *load) addJob(d *Device, j *Job) {
+	l.add(bytesOn(d, j), j.DataBytes, j.DataHash, j.Alone, j.Ward)
+	l.never = l.never || d.Kind == "gpu" && j.GPUBytes == 0
+}
+
 func (w *world) fits(d *Device, j *Job, keep func(priority int, stopping bool) bool) bool {
 	l := w.load(d, keep)
-	l.add(j.MemoryBytes, j.DataBytes, j.DataHash, j.Alone)
+	l.addJob(d, j)
 	return l.legal(d)
 }
 
@@ -285,7 +303,7 @@ func (w *world) starts() error {
 	return nil
 }
 
-// preempts: running, of lower priority than what it is for, which waits.
+// preempts: running, of those that may be preempted for what it is for, which waits.
 func (w *world) preempts() error {
 	seen := map[int64]bool{}
 	for _, p := range w.plan.Preempt {
@@ -296,7 +314,7 @@ func (w *world) preempts() error {
 				}
 				j := w.queued[p.For]
 				if seen[p.Job] || r.Stopping || d.ID != p.Device || j == nil || w.started[p.For] != "" ||
-					r.Priority >= j.Priority || !wanted(j.WantDevice, &d) {
+					!w.mayPreempt(j, &r) || !wanted(j.WantDevice, &d) {
 					return fmt.Errorf("wrong: %+v of %+v", p, r)
 				}
 				seen[p.Job] = true
@@ -307,6 +325,15 @@ func (w *world) preempts() error {
 		}
 	}
 	return nil
+}
+
+// mayPreempt: for higher priority, or to be alone after long patience.
+func (w *world) mayPreempt(j *Job, r *Running) bool {
+	if r.Priority < j.Priority {
+		return true
+	}
+	late := !j.Blocked.IsZero() && w.snap.Now.Sub(j.Blocked) >= Patience
+	return j.Alone && late && !r.Alone && r.Priority == j.Priority
 }
 
 // complete: every queued job starts, is refused, or has a reason.

@@ -13,7 +13,8 @@ type Job struct {
 	Priority int
 	// Submitted and Queued are for callers' convenience; order goes by ID.
 	Submitted, Queued time.Time
-	MemoryBytes       int64  // its own reservation
+	MemoryBytes       int64  // its own reservation on the host
+	GPUBytes          int64  // the same on a GPU; 0: it cannot run there
 	DataBytes         int64  // its data set's, once per device and DataHash
 	DataHash          string // "" when its data is shared with nobody
 	WantDevice        string // "" or auto; a kind: cpu, gpu; one device: gpu:0 or gpu0
@@ -22,12 +23,14 @@ type Job struct {
 	Held              bool
 	// Blocked is the value of [Plan.Blocked] from the plan before.
 	Blocked time.Time
-	// Alone jobs share their device with nobody: they were there at a fault.
+	// Alone jobs share their device with nobody, for a while: they were there at
+	// a fault. Those of one Ward, which is not 0, may share it with each other.
 	Alone bool
+	Ward  int64
 }
 
-// Running is a job on a device. It holds its memory until it has left, also
-// while it is Stopping.
+// Running is a job on a device, with what it holds there. It does until it has
+// left, also while it is Stopping.
 type Running struct {
 	Job                    int64
 	Owner                  string
@@ -35,16 +38,18 @@ type Running struct {
 	MemoryBytes, DataBytes int64
 	DataHash               string
 	Stopping, Alone        bool
+	Ward                   int64
 	Since                  time.Time
 }
 
 // Device is a device and what it holds. Its free memory is MemoryBytes less
-// every running job's memory and, once per DataHash, their data.
+// TakenBytes, every running job's memory and, once per DataHash, their data.
 type Device struct {
 	ID, Kind    string // "gpu0", "gpu"
 	Ready       bool
 	MemoryBytes int64
-	Slots       int // jobs at most
+	TakenBytes  int64 // of them, by other processes just now
+	Slots       int   // jobs at most
 	Running     []Running
 }
 
@@ -73,7 +78,7 @@ type Start struct {
 }
 
 // Preempt takes a job off a device, checkpointed and queued again, so that a
-// job of higher priority fits once it has left.
+// job of higher priority, or one that must be alone, fits once it has left.
 type Preempt struct {
 	Job    int64
 	Device string

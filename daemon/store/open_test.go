@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"weft/daemon/api"
 )
 
@@ -75,6 +77,30 @@ func TestSynchronous(t *testing.T) {
 	}
 }
 
+// Jobs of a weft that knew no GPU come through with the host's figure.
+func TestMigratesJobsFromBeforeGPUs(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "weft.db")
+	s := openAt(t, path)
+	want := submit(t, s, newJob("old"))[0]
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = db.Exec(`ALTER TABLE jobs DROP COLUMN gpu_bytes; DELETE FROM goose_db_version WHERE version_id = 2`)
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	s = openAt(t, path)
+	got := get(t, s, want.ID)
+	got.Spec, want.GPUBytes = nil, want.MemoryBytes
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("after the migration (-want +got) %s", diff)
+	}
+}
+
 func TestOpenRefuses(t *testing.T) {
 	good := filepath.Join(t.TempDir(), "good.db")
 	s := openAt(t, good)
@@ -116,7 +142,7 @@ func TestOpenRefuses(t *testing.T) {
 			return errors.Join(write(nil)(path), edit(`PRAGMA application_id = 7`)(path))
 		}, api.CodeInvalid, "it is another program's database"},
 		"newer": {edit(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (99, 1)`), api.CodeInvalid,
-			"it was written by a newer weft: its schema is version 99, this one knows 1"},
+			"it was written by a newer weft: its schema is version 99, this one knows 2"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "weft.db")

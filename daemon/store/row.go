@@ -20,8 +20,9 @@ type row struct {
 	nextAttempt  bool      // the next start counts as a new attempt
 }
 
-// columns is what a query selects for [decoder.row].
-const columns = `id, packed`
+// columns is what a query selects for [decoder.row]: what came after the schema's
+// packed column is appended to it.
+const columns = `id, packed || gpu_bytes || char(31)`
 
 // separator ends every field of the packed column.
 const separator = '\x1f'
@@ -53,6 +54,7 @@ func (d *decoder) row(id int64, packed string, r *row) error {
 	d.json(&r.After)
 	r.Metrics = d.numbers()
 	d.json(&r.Error)
+	r.GPUBytes = d.int()
 	if d.err == nil && d.rest != "" {
 		d.err = errors.New("it has more fields than expected")
 	}

@@ -53,7 +53,7 @@ func newJob(name string) NewJob {
 	return NewJob{
 		Submission: api.Submission{Kind: api.KindTrain, Name: name, Labels: map[string]string{"sweep": "a"},
 			Spec: []byte(`{"name":"` + name + `","data":{"source":"digits"},"model":[{"linear":64},"relu",{"linear":10}]}`)},
-		Owner: "ada", Node: "here", MemoryBytes: 1 << 20, DataBytes: 2 << 20, DataHash: "d1",
+		Owner: "ada", Node: "here", MemoryBytes: 1 << 20, GPUBytes: 3 << 20, DataBytes: 2 << 20, DataHash: "d1",
 		Totals: api.Progress{Epochs: 20, Steps: 900}, Device: "auto",
 	}
 }
@@ -110,7 +110,7 @@ func TestSubmitAndRead(t *testing.T) {
 		Submission: api.Submission{Kind: api.KindTrain, Name: "a \"quoted\" \x1f naïve\nname", Priority: -3,
 			Labels: map[string]string{`k"1`: `v\1`, "ü": ""}, After: []int64{first.ID}, At: &at, Hold: true, Retries: 2,
 			Timeout: 0.1, Spec: []byte(`{"a": 1}`)},
-		Owner: "o\\w", Node: "n", MemoryBytes: math.MaxInt64, DataBytes: 7, DataHash: "h", Device: "gpu:0",
+		Owner: "o\\w", Node: "n", MemoryBytes: math.MaxInt64, GPUBytes: 8, DataBytes: 7, DataHash: "h", Device: "gpu:0",
 		Totals: api.Progress{Epoch: 99, Epochs: 3, Step: 99, Steps: 30},
 	}
 	rec := submit(t, s, job)[0]
@@ -118,7 +118,7 @@ func TestSubmitAndRead(t *testing.T) {
 		Job: api.Job{ID: first.ID + 1, Node: "n", Name: job.Name, Kind: api.KindTrain, State: api.Queued, Owner: "o\\w",
 			Priority: -3, Labels: job.Labels, After: job.After, At: &at, Held: true, Retries: 2, Timeout: 0.1,
 			SubmittedAt: t0, Progress: api.Progress{Epochs: 3, Steps: 30}, Metrics: map[string]float64{}},
-		MemoryBytes: math.MaxInt64, DataBytes: 7, DataHash: "h", WantDevice: "gpu:0", Queued: t0,
+		MemoryBytes: math.MaxInt64, GPUBytes: 8, DataBytes: 7, DataHash: "h", WantDevice: "gpu:0", Queued: t0,
 	}
 	if diff := cmp.Diff(want, rec); diff != "" {
 		t.Error("submitted (-want +got)", diff)

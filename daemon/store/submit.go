@@ -111,7 +111,7 @@ func newRecord(job *NewJob, now time.Time) Record {
 			Progress: api.Progress{Epochs: job.Totals.Epochs, Steps: job.Totals.Steps},
 			Metrics:  map[string]float64{},
 		},
-		MemoryBytes: job.MemoryBytes, DataBytes: job.DataBytes, DataHash: job.DataHash,
+		MemoryBytes: job.MemoryBytes, GPUBytes: job.GPUBytes, DataBytes: job.DataBytes, DataHash: job.DataHash,
 		WantDevice: job.Device, Queued: stored(now),
 	}
 	for name, value := range job.Labels {
@@ -133,11 +133,12 @@ func (t *tx) insertJob(rec *Record, spec json.RawMessage) error {
 		return err
 	}
 	rec.ID, err = t.insert(`INSERT INTO jobs (node, name, kind, owner, state, want_device, priority, held, retries,
-		timeout, memory_bytes, data_bytes, data_hash, not_before, submitted_at, queued_at, epochs, steps, labels, after)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		timeout, memory_bytes, gpu_bytes, data_bytes, data_hash, not_before, submitted_at, queued_at, epochs, steps,
+		labels, after)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		rec.Node, rec.Name, string(rec.Kind), rec.Owner, string(rec.State), rec.WantDevice, rec.Priority,
-		flag(rec.Held), rec.Retries, rec.Timeout, rec.MemoryBytes, rec.DataBytes, rec.DataHash, microsOf(rec.At),
-		micros(rec.SubmittedAt), micros(rec.Queued), rec.Progress.Epochs, rec.Progress.Steps, labels, after)
+		flag(rec.Held), rec.Retries, rec.Timeout, rec.MemoryBytes, rec.GPUBytes, rec.DataBytes, rec.DataHash,
+		microsOf(rec.At), micros(rec.SubmittedAt), micros(rec.Queued), rec.Progress.Epochs, rec.Progress.Steps, labels, after)
 	if err != nil {
 		return fmt.Errorf("insert job: %w", err)
 	}

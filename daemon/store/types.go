@@ -10,7 +10,8 @@ import (
 type NewJob struct {
 	api.Submission
 	Owner, Node            string
-	MemoryBytes, DataBytes int64  // its own reservation; its data set's, shared by DataHash
+	MemoryBytes, DataBytes int64  // its own reservation on the host; its data set's, shared by DataHash
+	GPUBytes               int64  // its own reservation on a GPU; 0: it cannot run on one
 	DataHash               string // "" when its data is shared with nobody
 	Totals                 api.Progress
 	Device                 string // what it asks for: auto, cpu, gpu, gpu:0
@@ -21,7 +22,8 @@ type NewJob struct {
 // that ten thousand records stay small; its Reason is the scheduler's to fill.
 type Record struct {
 	api.Job
-	MemoryBytes, DataBytes int64
+	MemoryBytes, DataBytes int64 // as [NewJob]'s, as is GPUBytes
+	GPUBytes               int64
 	DataHash               string
 	WantDevice             string    // as [NewJob.Device]
 	Faults                 int       // worker deaths counted against it since it was submitted or retried

@@ -168,7 +168,7 @@ func TestPermutation(t *testing.T) {
 func TestPermutationIsPinned(t *testing.T) {
 	got := make([]int32, 10)
 	Permutation(42, 0, got)
-	want := []int32{0, 3, 4, 8, 9, 1, 6, 2, 7, 5}
+	want := []int32{9, 3, 4, 5, 0, 1, 2, 7, 8, 6}
 	if !slices.Equal(got, want) {
 		t.Errorf("Permutation(42, 0) = %v, want %v", got, want)
 	}
@@ -178,22 +178,58 @@ func TestPermutationIsPinned(t *testing.T) {
 	}
 }
 
-// Every one of the 24 orders of four rows must be equally likely over epochs.
+// Every order of a few rows must be equally likely over epochs.
 func TestPermutationIsUniform(t *testing.T) {
-	const epochs = 24_000
-	counts := map[[4]int32]int{}
+	for _, c := range []struct {
+		rows, orders int
+		limit        float64 // 0.9999 quantile of chi-squared with orders-1 degrees of freedom
+	}{{3, 6, 25.7}, {4, 24, 58.6}, {5, 120, 181.8}, {6, 720, 869.5}} {
+		epochs := uint64(1000 * c.orders)
+		counts := map[[6]int32]int{}
+		for e := range epochs {
+			var p [6]int32
+			Permutation(9, e, p[:c.rows])
+			counts[p]++
+		}
+		var chi2 float64
+		for _, n := range counts {
+			d := float64(n) - 1000
+			chi2 += d * d / 1000
+		}
+		if len(counts) != c.orders || chi2 > c.limit {
+			t.Errorf("%d rows: %d orders of %d, chi-squared %.1f, limit %.1f", c.rows, len(counts), c.orders, chi2, c.limit)
+		}
+	}
+}
+
+// In a larger order every row must be as likely at every place, and so must
+// every step from one row to the next.
+func TestPermutationPlaces(t *testing.T) {
+	const rows, epochs = 100, 20_000
+	var places, steps [rows][rows]float64
 	for e := range uint64(epochs) {
-		var p [4]int32
-		Permutation(9, e, p[:])
-		counts[p]++
+		var p [rows]int32
+		Permutation(5, e, p[:])
+		for i, row := range p {
+			places[i][row]++
+			steps[i][(row-p[(i+1)%rows]+rows)%rows]++
+		}
 	}
-	var chi2 float64
-	for _, c := range counts {
-		d := float64(c) - epochs/24
-		chi2 += d * d / (epochs / 24)
+	chi2 := func(counts [rows][rows]float64, values float64, skip int) (sum float64) {
+		for i := range counts {
+			for v, n := range counts[i] {
+				if v >= skip {
+					sum += (n - epochs/values) * (n - epochs/values) / (epochs / values)
+				}
+			}
+		}
+		return sum
 	}
-	if len(counts) != 24 || chi2 > 58.6 { // 0.9999 quantile with 23 degrees of freedom
-		t.Errorf("%d orders, chi-squared %.1f", len(counts), chi2)
+	// About 10,000 degrees of freedom: mean 9,900, deviation 141.
+	for what, sum := range map[string]float64{"places": chi2(places, rows, 0), "steps": chi2(steps, rows-1, 1)} {
+		if sum > 9900+5*141 {
+			t.Errorf("%s: chi-squared %.0f", what, sum)
+		}
 	}
 }
 

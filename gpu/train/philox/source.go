@@ -75,13 +75,3 @@ func (s *Source) Shuffle(dst []int32) {
 		dst[i], dst[j] = dst[j], dst[i]
 	}
 }
-
-// Permutation fills dst with the numbers 0 to len(dst)-1 in the order in which
-// an epoch, counted from 0, visits its rows. It does not allocate.
-func Permutation(seed, epoch uint64, dst []int32) {
-	for i := range dst {
-		dst[i] = int32(i)
-	}
-	s := Source{stream: New(seed, Shuffle, epoch)}
-	s.Shuffle(dst)
-}

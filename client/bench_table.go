@@ -1,0 +1,259 @@
+package client
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/dustin/go-humanize"
+
+	"weft/client/table"
+)
+
+// tellShared writes what share measured, and fails where models differ.
+func (p *program) tellShared(r *shareResult, o shareOptions) error {
+	if o.save != "" {
+		err := saveFile(o.save, o.force, func(w io.Writer) error { return encodeJSON(w, r) })
+		if err != nil {
+			return err
+		}
+	}
+	var err error
+	if p.global.output == outJSON {
+		err = encodeJSON(p.stdout, r)
+	} else {
+		err = p.tellShare(r, o)
+	}
+	if err == nil && !r.Equal {
+		err = &exitError{code: exitFailed,
+			message: fmt.Sprintf("%d of %s differ between arms or rounds", differingModels(r),
+				counted(len(r.Jobs), "model")),
+			hint: "this should never be; --keep keeps the models for a report"}
+	}
+	return err
+}
+
+// encodeJSON writes what -o json does.
+func encodeJSON(w io.Writer, r *shareResult) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(r); err != nil {
+		return fmt.Errorf("write results: %w", err)
+	}
+	return nil
+}
+
+func differingModels(r *shareResult) int {
+	n := 0
+	for i := range r.Jobs {
+		if !r.Jobs[i].Equal {
+			n++
+		}
+	}
+	return n
+}
+
+// maxDifferencesTold bounds what the table lists.
+const maxDifferencesTold = 10
+
+func (p *program) tellShare(r *shareResult, o shareOptions) error {
+	var b strings.Builder
+	steps, samples := int64(0), int64(0)
+	for i := range r.Jobs {
+		steps += r.Jobs[i].Steps
+		samples += r.Jobs[i].Samples
+	}
+	fmt.Fprintf(&b, "%s\n\n", p.heading(fmt.Sprintf("%s: %s, %s steps in all, on %s, %s", r.Load.Name,
+		counted(len(r.Jobs), "model"), humanize.Comma(steps), r.Device.text(), counted(r.Rounds, "round"))))
+	if err := p.shareTable(r).Write(&b); err != nil {
+		return err
+	}
+	b.WriteByte('\n')
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(&b, "%-9s "+format+"\n", append([]any{name}, args...)...)
+	}
+	if len(r.Arms) > 1 {
+		how := "the median of the rounds' ratios"
+		if r.Rounds == 1 {
+			how = "the ratio of one round"
+		}
+		line("speedup", "%s, against %s (%s)", how, r.Baseline, armAbout[r.Baseline])
+	}
+	if r.Equal {
+		line("models", "all %d equal, byte for byte, in %s", len(r.Jobs), counted(r.Rounds*len(r.Arms), "run"))
+	} else {
+		line("models", "%d of %d DIFFER from the first run of %s", differingModels(r), len(r.Jobs), r.Baseline)
+	}
+	line("floor", "%s", r.Floor.text())
+	line("machine", "%s", r.Machine.text())
+	line("weft", "%s, %s", versionText(r.Weft), r.Date.Format("2006-01-02 15:04 MST"))
+	if r.Load.Quick {
+		line("note", "--quick: a shortened load, for a look and not for comparison")
+	}
+	if o.save != "" {
+		line("saved", "%s", o.save)
+	}
+	for i, d := range r.Differences {
+		if i == maxDifferencesTold {
+			fmt.Fprintf(&b, "and %d more differences; -o json lists them\n", r.Differing-i)
+			break
+		}
+		fmt.Fprintf(&b, "%s in round %d of %s: sha256 %.12s…, not %.12s…\n", table.Clean(d.Name), d.Round, d.Arm,
+			d.SHA256, d.Reference)
+	}
+	_, err := io.WriteString(p.stdout, b.String())
+	return err
+}
+
+// shareColumn is one column of share's table.
+type shareColumn struct {
+	head string
+	wide bool // shown by -o wide only
+	text func(r *shareResult, a *shareArm) string
+}
+
+var shareColumns = []shareColumn{
+	{"ARM", false, func(_ *shareResult, a *shareArm) string { return a.Arm }},
+	{"WALL", false, func(_ *shareResult, a *shareArm) string { return secondsText(a.Wall.Median) }},
+	{"MIN-MAX", false, func(r *shareResult, a *shareArm) string { return rangeText(a.Wall, r.Rounds, secondsText) }},
+	{"QUARTILES", true, func(r *shareResult, a *shareArm) string {
+		return rangeText(spread{Min: a.Wall.Q1, Max: a.Wall.Q3}, r.Rounds, secondsText)
+	}},
+	{"CLIENT", true, func(_ *shareResult, a *shareArm) string { return secondsText(a.Client.Median) }},
+	{"FIRST", true, func(_ *shareResult, a *shareArm) string {
+		return secondsText(spreadOf(column(a.Runs, func(s shareRun) float64 { return s.FirstStart })).Median)
+	}},
+	{"MODEL", true, func(_ *shareResult, a *shareArm) string {
+		return secondsText(spreadOf(column(a.Runs, func(s shareRun) float64 { return s.JobSeconds.Median })).Median)
+	}},
+	{"STEPS/S", false, func(_ *shareResult, a *shareArm) string { return rateText(a.StepsPerS.Median) }},
+	{"SAMPLES/S", false, func(_ *shareResult, a *shareArm) string { return rateText(a.SamplesPerS.Median) }},
+	{"SPEEDUP", false, func(r *shareResult, a *shareArm) string {
+		switch {
+		case a.Speedup != nil:
+			return timesText(a.Speedup.Median)
+		case len(r.Arms) > 1:
+			return "baseline"
+		}
+		return ""
+	}},
+	{"MIN-MAX", false, func(r *shareResult, a *shareArm) string {
+		if a.Speedup == nil {
+			return ""
+		}
+		return rangeText(*a.Speedup, r.Rounds, timesText)
+	}},
+	{"DEVICE", false, func(_ *shareResult, a *shareArm) string { return secondsText(a.DeviceSeconds.Median) }},
+	{"FLOOR", false, func(_ *shareResult, a *shareArm) string {
+		if a.TimesFloor == nil {
+			return ""
+		}
+		return timesText(*a.TimesFloor)
+	}},
+	{"MODELS", false, func(_ *shareResult, a *shareArm) string {
+		differing := 0
+		for _, run := range a.Runs {
+			differing = max(differing, run.Differing)
+		}
+		if differing > 0 {
+			return fmt.Sprintf("%d DIFFER", differing)
+		}
+		return "equal"
+	}},
+}
+
+func (p *program) shareTable(r *shareResult) *table.Table {
+	t := &table.Table{Width: p.global.width, Rows: make([][]string, len(r.Arms))}
+	for _, c := range shareColumns {
+		if c.wide && p.global.output != outWide {
+			continue
+		}
+		t.Columns = append(t.Columns, table.Column{Head: c.head, Right: c.head != "ARM" && c.head != "MODELS"})
+		for i := range r.Arms {
+			t.Rows[i] = append(t.Rows[i], c.text(r, &r.Arms[i]))
+		}
+	}
+	return t
+}
+
+// secondsText writes a measured time with three digits: 0.123s, 1.23s, 123s.
+func secondsText(s float64) string { return threeDigits(s) + "s" }
+
+func timesText(x float64) string { return threeDigits(x) + "x" }
+
+func threeDigits(v float64) string {
+	switch a := math.Abs(v); {
+	case a < 1:
+		return strconv.FormatFloat(v, 'f', 3, 64)
+	case a < 9.995:
+		return strconv.FormatFloat(v, 'f', 2, 64)
+	case a < 99.95:
+		return strconv.FormatFloat(v, 'f', 1, 64)
+	}
+	return humanize.Comma(int64(math.Round(v)))
+}
+
+func rateText(v float64) string {
+	if v < 100 {
+		return threeDigits(v)
+	}
+	return humanize.Comma(int64(math.Round(v)))
+}
+
+// rangeText writes a spread's ends; one round has none.
+func rangeText(s spread, rounds int, text func(float64) string) string {
+	if rounds < 2 {
+		return ""
+	}
+	least := text(s.Min)
+	return least[:len(least)-1] + "-" + text(s.Max) // the unit once
+}
+
+func (d shareDevice) text() string {
+	return fmt.Sprintf("%s (%s, %s)", d.ID, firstOf(d.Name, d.Kind), counted(d.Lanes, "lane"))
+}
+
+func (m machine) text() string {
+	out := fmt.Sprintf("%s, %s, %s", firstOf(m.CPU, "unknown processor"), counted(m.Cores, "core"),
+		sizeText(m.MemoryBytes))
+	if m.GPU != nil {
+		out += fmt.Sprintf("; %s, %s", m.GPU.Name, sizeText(m.GPU.MemoryBytes))
+		if m.GPU.Driver != "" {
+			out += ", driver " + m.GPU.Driver
+		}
+	}
+	if len(m.LoadAverage) > 0 {
+		out += fmt.Sprintf("; load %.2f before", m.LoadAverage[0])
+	}
+	return table.Clean(out)
+}
+
+func versionText(v shareVersion) string {
+	out := firstOf(v.Version, "(devel)")
+	if v.Commit != "" {
+		out += fmt.Sprintf(" (%.12s)", v.Commit)
+	}
+	return out + ", " + v.Go
+}
+
+// text says what the floor is made of, or why there is none.
+func (f shareFloor) text() string {
+	if f.Operations == nil {
+		return "not known: " + f.Reason
+	}
+	ops := humanize.SIWithDigits(float64(*f.Operations), 1, "FLOP")
+	if f.OperationsSeconds == nil {
+		return fmt.Sprintf("not known: %s; the load has %s", f.Reason, ops)
+	}
+	out := fmt.Sprintf("%s in %s at %s/s (%s)", ops, secondsText(*f.OperationsSeconds),
+		humanize.SIWithDigits(*f.OperationsRate, 1, "FLOP"), f.OperationsSource)
+	if f.BytesSeconds != nil {
+		out += fmt.Sprintf("; %s in %s where nothing stays on the chip", humanize.IBytes(uint64(max(*f.Bytes, 0))),
+			secondsText(*f.BytesSeconds))
+	}
+	return out
+}
