@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -23,6 +24,8 @@ const patience = 2 * time.Minute
 type served struct {
 	t      testing.TB
 	dir    string
+	device string // what to serve
+	env    []string
 	client *api.Client
 	cmd    *exec.Cmd
 	stderr *transcript
@@ -86,10 +89,17 @@ func (tr *transcript) await(t testing.TB, words string) {
 	}
 }
 
-// serve starts a daemon on dir and returns when it accepts requests.
+// serve starts a daemon on dir, with the CPU alone, and returns when it accepts
+// requests.
 func serve(t testing.TB, dir string, args ...string) *served {
 	t.Helper()
-	s := &served{t: t, dir: dir}
+	return serveOn(t, dir, "cpu", nil, args...)
+}
+
+// serveOn is serve with other devices, and more in the environment.
+func serveOn(t testing.TB, dir, device string, env []string, args ...string) *served {
+	t.Helper()
+	s := &served{t: t, dir: dir, device: device, env: env}
 	s.start(args...)
 	client, err := api.New("unix://"+filepath.Join(dir, "weft.sock"), api.Options{})
 	if err != nil {
@@ -106,7 +116,8 @@ func serve(t testing.TB, dir string, args ...string) *served {
 func (s *served) start(args ...string) {
 	s.t.Helper()
 	s.cmd = exec.Command(weft, append([]string{"serve", "--state-dir", s.dir,
-		"--socket", filepath.Join(s.dir, "weft.sock")}, args...)...)
+		"--socket", filepath.Join(s.dir, "weft.sock"), "--device", s.device}, args...)...)
+	s.cmd.Env = append(os.Environ(), s.env...)
 	stderr, err := s.cmd.StderrPipe()
 	if err != nil {
 		s.t.Fatalf("pipe stderr: %v", err)
@@ -225,12 +236,20 @@ func (s *served) succeeded(id int64) []byte {
 }
 
 // worker returns the process id of the CPU device's worker, 0 while it is down.
-func (s *served) worker(ctx context.Context) int {
+func (s *served) worker(ctx context.Context) int { return s.workerOf(ctx, "cpu") }
+
+// workerOf is worker of any device.
+func (s *served) workerOf(ctx context.Context, device string) int {
 	devices, err := s.client.Devices(ctx)
-	if err != nil || len(devices) == 0 {
+	if err != nil {
 		return 0
 	}
-	return devices[0].PID
+	for _, d := range devices {
+		if d.ID == device {
+			return d.PID
+		}
+	}
+	return 0
 }
 
 // train makes a submission out of a specification in JSON.

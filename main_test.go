@@ -15,6 +15,9 @@ import (
 // package: they use it as a person or a supervisor would, through its commands.
 var weft string
 
+// buildArgs are go build's besides, such as the tags that these tests have.
+var buildArgs []string
+
 func TestMain(m *testing.M) { os.Exit(buildAndRun(m)) }
 
 func buildAndRun(m *testing.M) int {
@@ -25,7 +28,7 @@ func buildAndRun(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	weft = filepath.Join(dir, "weft")
-	args := []string{"build", "-o", weft}
+	args := append([]string{"build", "-o", weft}, buildArgs...)
 	if raceEnabled {
 		args = append(args, "-race")
 	}

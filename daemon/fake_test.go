@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	"weft/gpu"
@@ -35,14 +36,21 @@ type memDevice struct {
 }
 
 func newMemDevice(id string, slots int) *memDevice {
+	d := newDownDevice(id, slots)
+	d.events <- gpu.Up{Info: d.info}
+	return d
+}
+
+// newDownDevice is newMemDevice without a worker so far.
+func newDownDevice(id string, slots int) *memDevice {
+	kind := strings.TrimRight(id, "0123456789")
 	d := &memDevice{
 		id:       id,
-		info:     gpu.Info{ID: id, Kind: "cpu", Name: "memory", Lanes: 1, Slots: slots, MemoryBytes: 1 << 30, PID: 4242},
+		info:     gpu.Info{ID: id, Kind: kind, Name: "memory", Lanes: 1, Slots: slots, MemoryBytes: 1 << 30, PID: 4242},
 		events:   make(chan gpu.Event, 1<<16),
 		resident: map[int64]gpu.Job{},
 		arrivals: make(chan gpu.Job, 1<<16),
 	}
-	d.events <- gpu.Up{Info: d.info}
 	return d
 }
 

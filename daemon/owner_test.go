@@ -23,12 +23,20 @@ type bubble struct {
 	t      *testing.T
 	o      *owner
 	dev    *memDevice
+	gpu    *memDevice // nil: none
 	loader *memLoader
 	info   *dataset.Info
 }
 
 // inBubble runs f with an owner whose one device has that many slots.
 func inBubble(t *testing.T, slots int, f func(*bubble)) {
+	t.Helper()
+	bubbled(t, func(t *testing.T) *bubble {
+		return &bubble{t: t, dev: newMemDevice("cpu", slots), loader: newMemLoader()}
+	}, f)
+}
+
+func bubbled(t *testing.T, make func(*testing.T) *bubble, f func(*bubble)) {
 	t.Helper()
 	cfg, err := testConfig(t).complete()
 	if err != nil {
@@ -38,7 +46,7 @@ func inBubble(t *testing.T, slots int, f func(*bubble)) {
 		t.Fatal(err)
 	}
 	synctest.Test(t, func(t *testing.T) {
-		b := &bubble{t: t, dev: newMemDevice("cpu", slots), loader: newMemLoader()}
+		b := make(t)
 		b.open(cfg)
 		f(b)
 		b.end()
@@ -51,7 +59,11 @@ func (b *bubble) open(cfg Config) {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	b.o = newOwner(cfg, st, newHub(0), newMeter(), hardware{devices: []device{b.dev}, loader: b.loader})
+	hw := hardware{devices: []device{b.dev}, loader: b.loader}
+	if b.gpu != nil {
+		hw.devices = append(hw.devices, b.gpu)
+	}
+	b.o = newOwner(cfg, st, newHub(0), newMeter(), hw)
 	if err := b.o.restore(b.t.Context()); err != nil {
 		b.t.Fatal(err)
 	}
@@ -102,7 +114,7 @@ func (b *bubble) submit(change ...func(*store.NewJob)) int64 {
 	job := store.NewJob{
 		Submission: api.Submission{Kind: api.KindTrain, Name: "iris", Spec: spec.JSON()},
 		Owner:      "alice", Node: "here", Device: "auto",
-		MemoryBytes: 1000, DataBytes: b.info.Bytes, DataHash: b.info.Hash,
+		MemoryBytes: 1000, GPUBytes: 1000, DataBytes: b.info.Bytes, DataHash: b.info.Hash,
 	}
 	for _, f := range change {
 		f(&job)

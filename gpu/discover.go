@@ -114,6 +114,9 @@ func probe(ctx context.Context, program string) Discovery {
 	cmd.Stdout, cmd.Stderr = &said, &words
 	began := time.Now()
 	err := cmd.Run()
+	if errors.Is(err, exec.ErrWaitDelay) {
+		_ = unix.Kill(-cmd.Process.Pid, unix.SIGKILL) // whom it left behind
+	}
 	if ctx.Err() != nil {
 		return Discovery{Fault: hangs(time.Since(began).Round(time.Second))}
 	}

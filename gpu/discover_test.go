@@ -64,7 +64,7 @@ func TestNoGPUIsUsable(t *testing.T) {
 // Whatever a driver does to the probe, the daemon gets a reason.
 func TestProbeThatFails(t *testing.T) {
 	for name, c := range map[string]struct {
-		script, code, want string
+		text, code, want string
 	}{
 		"crash": {`kill -SEGV $$`, faultDied, "crashed the process that asks it: SIGSEGV"},
 		"crash in cgo": {`echo 'SIGSEGV: segmentation violation' >&2; exit 2`, faultDied,
@@ -73,7 +73,7 @@ func TestProbeThatFails(t *testing.T) {
 		"nonsense": {`echo nonsense`, faultDied, "invalid character"},
 		"flood":    {`head -c 3000000 /dev/zero`, faultDied, "invalid character"},
 		"hang":     {`sleep 600`, faultHangs, "did not answer within"},
-		"orphan":   {`sleep 600 & echo '{}'`, faultDied, "I/O incomplete"},
+		"orphan":   {`sleep 600 & echo '{}'`, faultDied, "WaitDelay"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			began := time.Now()
@@ -81,7 +81,7 @@ func TestProbeThatFails(t *testing.T) {
 			if c.code == faultHangs {
 				limit = 100 * time.Millisecond
 			}
-			d := discover(t.Context(), script(t, c.script), limit)
+			d := discover(t.Context(), script(t, c.text), limit)
 			if d.Fault == nil || d.Fault.Code != c.code || !strings.Contains(d.Fault.Message, c.want) || d.Fault.Hint == "" {
 				t.Errorf("%+v, want %s: %s", d.Fault, c.code, c.want)
 			}
@@ -156,7 +156,7 @@ func TestSharingOfAGPU(t *testing.T) {
 // A GPU whose worker cannot start is a device all the same, down and tried
 // again, with the worker's own words.
 func TestGPUThatDoesNotStart(t *testing.T) {
-	d, err := OpenGPU(t.Context(), GPUConfig{ID: "gpu0", Program: program(t,
+	d, err := OpenGPU(t.Context(), GPUConfig{ID: "gpu0", Program: script(t,
 		`echo "weft: gpu0: it is in exclusive-process mode and another process has it" >&2
 		echo "try: end that process" >&2
 		exit 71`)})

@@ -6,14 +6,21 @@
 // be hostile or huge, so that neither the daemon nor a device has to: it hands
 // prepared data sets over as sealed memory files that any worker maps.
 //
-// Inside a device's worker, jobs form a gang that lanes (threads on the host
-// device) serve in quanta of some milliseconds, always the job that has had
-// the least time. A job's numbers come from the job alone, so its company
-// changes when it runs and never what it computes.
+// Inside a device's worker, a roster holds the resident jobs and what the daemon
+// is told of them, and an engine trains them on lanes, in quanta of some
+// milliseconds: on the host a lane is a thread that serves the job that has had
+// the least time, on a GPU it is a stream that serves a whole gang together. A
+// job's numbers come from the job alone, so its company changes when it runs and
+// never what it computes.
 //
-//	daemon ──Start, Stop──▶ Device ══frames══▶ worker: gang ──▶ host.Trainer
-//	       ◀──Event────────        ◀══frames══         └─ files: checkpoint, model
+//	daemon ──Start, Stop──▶ Device ══frames══▶ worker: roster ── hostLanes ──▶ host.Trainer
+//	       ◀──Event────────        ◀══frames══         │      └─ gpuLanes ───▶ lane.Lane
+//	                                                   └─ files: checkpoint, model
 //
-// It imports gpu/host, gpu/train and cpuwork/proc. Start reading at device.go
-// for the daemon's side and gang.go for the worker's.
+// Only a GPU's worker and the probe ([Discover]) load the driver. The GPU's parts
+// are behind the build tag cuda.
+//
+// It imports gpu/host, gpu/lane, gpu/cuda, gpu/program, gpu/train and
+// cpuwork/proc. Start reading at device.go for the daemon's side and roster.go
+// for the worker's, then hostlanes.go and gpulanes_cuda.go.
 package gpu

@@ -159,7 +159,7 @@ func (g *gpuLanes) advanced(j *gpuJob, took time.Duration) (urgent bool) {
 		Epoch: int(s.Epoch), Epochs: j.epochs, Step: s.Step, Steps: j.steps, TrainLoss: finiteOr(s.Loss, 0)}}
 	if s.Quantum != j.quantum || took > 0 {
 		j.quantum = s.Quantum
-		for i := range s.Report[:s.Reports] {
+		for i := range min(max(s.Reports, 0), kernels.MaxReports) {
 			r := &s.Report[i]
 			t.epochs = append(t.epochs, EpochEnded{Epoch: int(r.Epoch), Step: r.Step, Metrics: program.Metrics(r)})
 		}

@@ -79,7 +79,7 @@ func (ln *gpuLane) gather() bool {
 	ln.mu.Lock()
 	defer ln.mu.Unlock()
 	for len(ln.members)+len(ln.joins) == 0 {
-		ln.asked = ln.asked[:0]
+		ln.asked = nil
 		if ln.over() {
 			return false
 		}
@@ -95,14 +95,27 @@ func (ln *gpuLane) gather() bool {
 	}
 	clear(ln.joins)
 	ln.joins = ln.joins[:0]
-	for _, j := range ln.asked {
-		if ln.members[j.laid] == j && (j.resident.stop != "" || ln.moves(j)) {
+	ln.hear()
+	return true
+}
+
+// hear looks at members' wishes. It needs mu.
+func (ln *gpuLane) hear() {
+	asked := ln.asked
+	ln.asked = nil
+	for _, j := range asked {
+		switch {
+		case j.on != ln || j.going:
+		case j.resident.stop != "":
 			ln.sendOff(j)
+		case !ln.moves(j):
+		case j.writing():
+			ln.asked = append(ln.asked, j) // this stream has a copy to make before another goes on
+		default:
+			ln.remove(j)
+			ln.laneFor(j).take(j)
 		}
 	}
-	clear(ln.asked)
-	ln.asked = ln.asked[:0]
-	return true
 }
 
 // moves reports whether a job belongs to another lane by now. It needs mu.
@@ -154,10 +167,6 @@ func (ln *gpuLane) letGoOf(j *gpuJob, wait bool) bool {
 			ln.tell(kindCheckpointed, checkpointedFrame{Job: j.job.ID, Err: fmt.Sprintf("checkpoint not taken: %v", err)})
 			return stopped(stop)
 		})
-	case j.writing():
-		return false // its stream has a copy to make; another must not go on before
-	default:
-		ln.move(j)
 	}
 	return true
 }
@@ -173,18 +182,6 @@ func (j *gpuJob) writing() bool {
 	default:
 		return true
 	}
-}
-
-// move hands a member to the lane that it belongs to by now, which may be this.
-func (ln *gpuLane) move(j *gpuJob) {
-	j.going = false
-	ln.mu.Lock()
-	defer ln.mu.Unlock()
-	if !ln.moves(j) {
-		return
-	}
-	ln.remove(j)
-	ln.laneFor(j).take(j)
 }
 
 // remove takes a member out of the gang. It needs mu.

@@ -52,8 +52,6 @@ DEV float gelu_grad(float dy, float v) {
 	return dy * fmaf(v, bell * INV_SQRT_2PI, cdf);
 }
 
-DEV float activation_slope(float v, i32 act, float slope) { return activation_grad(1, v, act, slope); }
-
 DEV int activate_tiles(const Activate &a, int rows) { return element_tiles((i64)rows * a.n); }
 
 DEV void activate_tile(const Context &c, u32, const Activate &args, int tile) {

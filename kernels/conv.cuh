@@ -35,9 +35,9 @@
 // several teams, whose sums are added in order at the end. The tiles of the first
 // elements add up the gradient itself for the bias.
 //
-// Windows of which not even one line and channel fit into shared memory (beyond
-// some 5000 elements) are summed straight from memory, in the same order but
-// slowly.
+// Kernels so large that not even one place and channel fit into shared memory
+// (some 900 elements, for the weights' gradient some 12000) are summed straight
+// from memory, in the same order but slowly.
 //
 // conv2d_splits says how many splits the program should ask for.
 #pragma once
@@ -141,7 +141,6 @@ struct Source {
 DEV void stage_image(float *to, const Source &source, const Lines &l, const Stage &s, i32 line, i32 column, i32 first, i32 count) {
 	i32 sample0 = line / l.gh, row0 = (line - sample0 * l.gh) * l.sy;
 	i32 x0 = column * l.sx + l.ox;
-	i32 reach = (l.gh - 1) * l.sy + l.kh; // rows of a sample that are looked at
 	i32 width = (s.width - 1) * l.sx + l.kw;
 	Divisor by_width = divisor(width), by_rows = divisor(s.rows), by_period = divisor(s.period);
 	i32 n = count * s.rows * width;
@@ -156,7 +155,7 @@ DEV void stage_image(float *to, const Source &source, const Lines &l, const Stag
 			Division in_plane = divide((u32)in_row.quotient, by_rows);
 			Division in_sample = divide((u32)(in_plane.remainder + row0), by_period);
 			i32 r = sample0 + in_sample.quotient, y = in_sample.remainder + l.oy, x = in_row.remainder + x0;
-			if (r >= source.count || in_sample.remainder >= reach || y < 0 || y >= l.h || x < 0 || x >= l.w) continue;
+			if (r >= source.count || y < 0 || y >= l.h || x < 0 || x >= l.w) continue;
 			v[j] = source.x[((row_at(source.rows, r) * source.channels + first + in_plane.quotient) * l.h + y) * l.w + x];
 		}
 		#pragma unroll

@@ -6,14 +6,6 @@ import (
 	"os"
 )
 
-// The kernels of train.cu and how they are launched: one block a slot, with
-// SharedBytes of dynamic shared memory.
-const (
-	TrainBlock   = "train_block"
-	TrainGrid    = "train_grid"
-	BlockThreads = Block
-)
-
 // The PTX that kernels/generate makes. PTX for a compute capability runs on it
 // and all later ones.
 var (

@@ -210,7 +210,7 @@ struct LossSum {
 struct SumSquares { const float *g; double *partial; i32 n; };
 
 // Job.hyper.grad_scale = min(1, clip/(√Σpartial + 1e-6)), NaN staying NaN.
-struct ClipScale { const double *partial; i32 count; float clip; };
+struct ClipScale { const double *partial; double clip; i32 count; };
 
 // torch.optim's update of params (n) from grads (n) by Job.hyper. SGD: slot0
 // is the momentum buffer or null; ADAM, ADAMW: m and v; RMSPROP: square

@@ -274,8 +274,8 @@ type (
 	}
 	ClipScale struct {
 		Partial Ptr
+		Clip    float64
 		Count   int32
-		Clip    float32
 	}
 	Optimize struct {
 		Params, Grads, Slot0, Slot1, Slot2 Ptr

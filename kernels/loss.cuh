@@ -226,10 +226,8 @@ DEV void add_squares(const Context &c, const LossSum &op, double *scratch) {
 			__syncthreads();
 			if (share < half) scratch[me] += scratch[me + half * columns];
 		}
-		// Share 0 wrote its column's total itself, and each thread overwrites
-		// only what it alone reads now.
 		if (share == 0 && column < a.width) a.squares[column] += scratch[me];
-		__syncthreads();
+		// No barrier: where there are further columns, each thread had its own.
 	}
 }
 

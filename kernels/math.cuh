@@ -27,8 +27,6 @@ template <int N> DEV float polynomial(float x, const float (&c)[N]) {
 // lesser returns the lesser of x and v, which is not NaN; NaN stays.
 DEV float lesser(float x, float v) { return v < x ? v : x; }
 
-DEV bool is_finite(float v) { return v - v == 0; }
-
 // exp_parts returns e^(x + correction), for a correction that is tiny against
 // x, as y·2ⁿ with y near 1 and n in the low bits of t; magic is ROUND_MAGIC
 // plus an integer that is to be added to n.

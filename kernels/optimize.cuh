@@ -45,7 +45,7 @@ DEV void clip_scale_tile(const Context &c, u32, const ClipScale &a, int) {
 	for (i32 i = threadIdx.x; i < a.count; i += BLOCK) sum += a.partial[i];
 	sum = block_sum(sum, (double *)c.shared);
 	if (threadIdx.x != 0) return;
-	const float factor = (float)((double)a.clip / (sqrt(sum) + 1e-6));
+	const float factor = (float)(a.clip / (sqrt(sum) + 1e-6));
 	c.job->hyper.grad_scale = factor > 1 ? 1 : factor; // NaN too, so that a broken gradient shows
 }
 

@@ -61,8 +61,12 @@
 	X(COPY, Copy, copy)
 
 // One copy of each operation: inlined, they would take each other's registers.
+// Each says itself what the shared memory is, for a compiler that only sees a
+// pointer to it loads through that several times slower.
 #define X(kind, type, name) \
-	static __device__ __noinline__ void run_##name(const Context &c, u32 flags, const type &a, i32 tile) { \
+	static __device__ __noinline__ void run_##name(Context c, u32 flags, const type &a, i32 tile) { \
+		DYN_SHARED(float, shared); \
+		c.shared = shared; \
 		name##_tile(c, flags, a, tile); \
 	}
 OPERATIONS(X)
@@ -103,17 +107,17 @@ DEV void run_phase(const Context &c, u32 rank, u32 width) {
 	}
 }
 
-DEV Context context_of(Job *j, float *shared) {
-	return Context{j, j->cursor.rows, j->cursor.first, j->state.step, j->cursor.doing == TRAIN, shared};
+DEV Context context_of(Job *j) {
+	return Context{j, j->cursor.rows, j->cursor.first, j->state.step, j->cursor.doing == TRAIN, nullptr};
 }
 
 // One block a job, until the time is used up.
-DEV void run_quantum(const Gang &gang, Job *j, float *shared) {
+DEV void run_quantum(const Gang &gang, Job *j) {
 	const i64 quantum = gang.quantum, budget = gang.budget_ns;
 	const i64 began = globaltimer_ns();
 	bool goes_on = has_work(*j, quantum);
 	while (goes_on) {
-		run_phase(context_of(j, shared), 0, 1);
+		run_phase(context_of(j), 0, 1);
 		__syncthreads(); // all have read where the job stands, also in a phase without tiles
 		if (threadIdx.x == 0) {
 			advance(*j, quantum);
@@ -132,11 +136,11 @@ DEV void run_quantum(const Gang &gang, Job *j, float *shared) {
 }
 
 // One phase, by the block of that slot.
-DEV void run_launch(const Gang &gang, const Slot &slot, u32 left, float *shared) {
+DEV void run_launch(const Gang &gang, const Slot &slot, u32 left) {
 	Job *j = slot.job;
 	if (!has_work(*j, gang.quantum)) return;
 	if (may_rest(*j) && left < j->sections[j->cursor.doing].count + 1) return;
-	run_phase(context_of(j, shared), slot.rank, slot.width);
+	run_phase(context_of(j), slot.rank, slot.width);
 	__threadfence(); // what this thread wrote, before it is said to be done
 	__syncthreads();
 	if (threadIdx.x == 0 && atomicAdd(&j->arrived, 1u) == slot.width - 1) {
@@ -148,8 +152,7 @@ DEV void run_launch(const Gang &gang, const Slot &slot, u32 left, float *shared)
 }
 
 KERNEL(train, const Gang *gang, u32 left) {
-	DYN_SHARED(float, shared);
 	const Slot slot = gang->slots[blockIdx.x];
-	if (left == WHOLE_QUANTUM) run_quantum(*gang, slot.job, shared);
-	else run_launch(*gang, slot, left, shared);
+	if (left == WHOLE_QUANTUM) run_quantum(*gang, slot.job);
+	else run_launch(*gang, slot, left);
 }

@@ -5,8 +5,11 @@ package cuda
 import (
 	"encoding/binary"
 	"math"
+	"os"
 	"runtime"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestLaunchAdds(t *testing.T) {
@@ -158,6 +161,18 @@ func TestHotCallsDoNotAllocate(t *testing.T) {
 		}
 	}
 	check0(t, s.Synchronize())
+}
+
+func TestIllegalAddressIsFatal(t *testing.T) {
+	device(t) // or skip
+	a := ask(t, "stray", os.Getenv(DriverVariable))
+	want := answer{
+		Message: "cuStreamSynchronize: a kernel used an illegal address (CUDA error 700, CUDA_ERROR_ILLEGAL_ADDRESS)",
+		Fatal:   "a kernel read or wrote outside its memory",
+	}
+	if diff := cmp.Diff(want, a); diff != "" {
+		t.Error(diff)
+	}
 }
 
 // What a call costs the host. With WEFT_CUDA_TEST=fake, against a driver that

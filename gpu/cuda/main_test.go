@@ -29,6 +29,7 @@ type answer struct {
 	Code, Message, Hint string
 	Wrapped             string // the driver call that failed
 	Second              string // message of a second Probe
+	Fatal               string // FatalReason
 }
 
 func TestMain(m *testing.M) {
@@ -54,6 +55,9 @@ func help(task string) int {
 		if _, again := Probe(); again != nil {
 			a.Second = again.Error()
 		}
+	case "stray":
+		err = stray()
+		a.Fatal = FatalReason(err)
 	case "load wrong":
 		var c *Context
 		if c, err = Open(0); err == nil {
@@ -84,6 +88,38 @@ func help(task string) int {
 		return 1
 	}
 	return 0
+}
+
+// stray has a kernel write to an address that is none, and returns what the
+// stream's next calls say of it.
+func stray() error {
+	image, err := prepare()
+	if err != nil {
+		return err
+	}
+	c, err := Open(0)
+	if err != nil {
+		return err
+	}
+	m, err := c.Load(image)
+	if err != nil {
+		return err
+	}
+	f, err := m.Function("stray")
+	if err != nil {
+		return err
+	}
+	s, err := c.NewStream(0)
+	if err != nil {
+		return err
+	}
+	if err := s.Launch(f, 1, 32, 0, Pointer(1<<20)); err != nil {
+		return err
+	}
+	if err := s.Synchronize(); err == nil {
+		return nil
+	}
+	return s.Synchronize() // as every later call
 }
 
 // ask runs a helper with the driver and the further environment.

@@ -61,9 +61,6 @@ func (p *Program) Encode(dst []byte, base kernels.Ptr, data DataPtrs, status ker
 	}
 	r := resolver{p: p, base: base, data: data}
 	job := p.header(&r, status)
-	if r.missing != null {
-		return fmt.Errorf("encode program: the job needs %s, which the data does not have", p.pieces[r.missing].name)
-	}
 	copy(p.part(dst, p.known.job)[:dynamicPart], kernels.Bytes(&job))
 	clear(dst[p.StateOffset+p.StateBytes:])
 	ops := make([]kernels.Op, len(p.ops))

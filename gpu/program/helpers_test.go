@@ -6,7 +6,7 @@ import (
 
 	"weft/gpu/train"
 	"weft/gpu/train/dataset"
-	"weft/gpu/train/philox"
+	"weft/gpu/train/traintest"
 )
 
 // job is a composed job with its data.
@@ -38,57 +38,9 @@ func (j job) compile(t tb) *Program {
 	return p
 }
 
-// normals returns n numbers of the standard normal distribution.
-func normals(n int, seed uint64) []float32 {
-	s := philox.New(seed, philox.MakeData, 99).Source()
-	x := make([]float32, n)
-	for i := range x {
-		x[i] = float32(s.Normal())
-	}
-	return x
-}
-
-// randomSet makes a data set for a loss: rows of that shape split as given,
-// with random targets of that width (classes, for labels).
-func randomSet(loss train.Loss, shape []int, trainRows, valRows, testRows, width int) *dataset.Set {
-	rows, in := trainRows+valRows+testRows, 1
-	for _, d := range shape {
-		in *= d
-	}
-	set := &dataset.Set{Info: dataset.Info{
-		Rows: rows, TrainRows: trainRows, ValRows: valRows, TestRows: testRows,
-		Shape: shape, Task: string(loss.Task()), TargetWidth: width, MaxLabel: -1,
-	}}
-	set.X = normals(rows*in, 7)
-	switch loss.Task() {
-	case dataset.Classification:
-		set.TargetWidth = 0
-		for r := range rows {
-			label := int32(0)
-			for i, v := range set.X[r*in : (r+1)*in] { // something that can be learned
-				if v > 1 {
-					label = int32(i % width)
-				}
-			}
-			set.Labels = append(set.Labels, label)
-			set.MaxLabel = max(set.MaxLabel, int(label))
-		}
-	case dataset.Binary:
-		for _, v := range normals(rows*width, 8) {
-			hit := float32(0)
-			if v > 0 {
-				hit = 1
-			}
-			set.Targets = append(set.Targets, hit)
-		}
-	default:
-		set.Targets = normals(rows*width, 8)
-	}
-	return set
-}
-
-// examples are the jobs that figures are quoted for, and one with everything.
-func examples(t tb) map[string]job {
+// example makes one of the jobs that figures are quoted for, or one with everything.
+func example(t tb, name string) job {
+	t.Helper()
 	mlp := func(in, batch int, widths ...int) job {
 		var layers []string
 		for _, w := range widths {
@@ -109,18 +61,30 @@ func examples(t tb) map[string]job {
 	const normedCNN = `{"conv2d": {"channels": 16, "kernel": 3, "padding": 1, "bias": false}}, "batchnorm2d", "relu",
 		{"avgpool2d": 2}, {"conv2d": {"channels": 32, "kernel": 3, "stride": 2}}, "batchnorm2d", "relu",
 		"flatten", {"linear": 10}`
-	return map[string]job{
-		"bookkeeping": mlp(1, 1, 1),
-		"lab":         mlp(64, 32, 64, 64, 10),
-		"wide":        mlp(784, 64, 128, 10),
-		"deep":        mlp(64, 64, 512, 512, 10),
-		"tiny":        mlp(32, 32, 64, 64, 1),
-		"lenet":       adamJob(t, train.CrossEntropy, []int{1, 28, 28}, lenet, 10, 32),
-		"regularized": adamJob(t, train.CrossEntropy, []int{64}, regularized, 10, 64),
-		"normed-cnn":  adamJob(t, train.CrossEntropy, []int{1, 16, 16}, normedCNN, 10, 32),
-		"everything":  newJob(t, everything, randomSet(train.CrossEntropy, []int{1, 6, 6}, 41, 19, 10, 3)),
+	switch name {
+	case "bookkeeping":
+		return mlp(1, 1, 1)
+	case "lab":
+		return mlp(64, 32, 64, 64, 10)
+	case "wide":
+		return mlp(784, 64, 128, 10)
+	case "deep":
+		return mlp(64, 64, 512, 512, 10)
+	case "tiny":
+		return mlp(32, 32, 64, 64, 1)
+	case "lenet":
+		return adamJob(t, train.CrossEntropy, []int{1, 28, 28}, lenet, 10, 32)
+	case "regularized":
+		return adamJob(t, train.CrossEntropy, []int{64}, regularized, 10, 64)
+	case "normed-cnn":
+		return adamJob(t, train.CrossEntropy, []int{1, 16, 16}, normedCNN, 10, 32)
+	default:
+		return newJob(t, everything, traintest.Set(train.CrossEntropy, []int{1, 6, 6}, 41, 19, 10, 3))
 	}
 }
+
+// examples are the names that example knows.
+var examples = []string{"bookkeeping", "lab", "wide", "deep", "tiny", "lenet", "regularized", "normed-cnn", "everything"}
 
 const everything = `{
 	"name": "everything", "data": {"source": "digits"},
@@ -137,7 +101,7 @@ const everything = `{
 func adamJob(t tb, loss train.Loss, shape []int, layers string, outputs, batch int) job {
 	spec := fmt.Sprintf(`{"data": {"source": "teacher"}, "model": [%s], "loss": %q, "batch_size": %d,
 		"optimizer": {"name": "adam", "lr": 0.001}, "steps": 1000000000}`, layers, loss, batch)
-	return newJob(t, spec, randomSet(loss, shape, 16*batch, 4*batch, 0, outputs))
+	return newJob(t, spec, traintest.Set(loss, shape, 16*batch, 4*batch, 0, outputs))
 }
 
 // tb is what testing.TB and rapid.T have in common.

@@ -59,12 +59,12 @@ func (r region) ptr(offset int64) kernels.Ptr {
 	if r == null {
 		return 0
 	}
-	return kernels.Ptr(r)<<offsetBits | kernels.Ptr(offset) //nolint:gosec // offsets are not negative
+	return kernels.Ptr(r)<<offsetBits | kernels.Ptr(offset)
 }
 
 // split takes a symbolic pointer apart.
 func split(p kernels.Ptr) (region, int64) {
-	return region(p >> offsetBits), int64(p & (1<<offsetBits - 1)) //nolint:gosec // 48 bits
+	return region(p >> offsetBits), int64(p & (1<<offsetBits - 1))
 }
 
 // layout is the list of a job's pieces.

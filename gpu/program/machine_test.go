@@ -247,7 +247,7 @@ func (m *machine) op(op *kernels.Op) {
 		for _, s := range at[float64](m, a.Partial, int(a.Count)) {
 			sum += s
 		}
-		m.h.Hyper.GradScale = float32(min(1, float64(a.Clip)/(math.Sqrt(sum)+1e-6)))
+		m.h.Hyper.GradScale = float32(min(1, a.Clip/(math.Sqrt(sum)+1e-6)))
 	case kernels.OpOptimize:
 		m.optimize(op)
 	case kernels.OpShuffleRows:

@@ -23,7 +23,8 @@ import (
 var update = flag.Bool("update", false, "write the golden files again")
 
 func TestGolden(t *testing.T) {
-	for name, j := range examples(t) {
+	for _, name := range examples {
+		j := example(t, name)
 		got := j.compile(t).String()
 		path := filepath.Join("testdata", name+".golden")
 		if *update {
@@ -43,7 +44,8 @@ func TestGolden(t *testing.T) {
 }
 
 func TestExamplesAreSound(t *testing.T) {
-	for name, j := range examples(t) {
+	for _, name := range examples {
+		j := example(t, name)
 		t.Run(name, func(t *testing.T) { checkProgram(t, j, j.compile(t)) })
 	}
 }
@@ -76,7 +78,8 @@ func faults(t *testing.T, j job, p *Program) (n int) {
 // the checker sees it. (That no operation could join an earlier one, where it
 // does not lengthen the chain, is not asked.)
 func TestNoPhaseIsSpare(t *testing.T) {
-	for name, j := range examples(t) {
+	for _, name := range examples {
+		j := example(t, name)
 		p := j.compile(t)
 		for _, doing := range []kernels.Doing{kernels.DoingTrain, kernels.DoingValidate} {
 			s := p.sections[doing]
@@ -97,7 +100,7 @@ func TestNoPhaseIsSpare(t *testing.T) {
 // piece is found, unless that one is at hand and long enough, which only a
 // comparison of numbers can find.
 func TestCheckerSeesWrongPointers(t *testing.T) {
-	j := examples(t)["everything"]
+	j := example(t, "everything")
 	p := j.compile(t)
 	pairs, tried, seen := 0, 0, 0
 	for i := range p.ops {
@@ -123,7 +126,8 @@ func TestCheckerSeesWrongPointers(t *testing.T) {
 }
 
 func TestMemory(t *testing.T) {
-	for name, j := range examples(t) {
+	for _, name := range examples {
+		j := example(t, name)
 		bytes, err := Memory(j.spec, j.model, &j.set.Info)
 		if p := j.compile(t); err != nil || bytes != p.Bytes || bytes%alignment != 0 {
 			t.Errorf("%s: Memory says %d (%v), the program takes %d", name, bytes, err, p.Bytes)
@@ -168,7 +172,7 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("Memory: %v", err)
 		}
 	}
-	j := examples(t)["everything"]
+	j := example(t, "everything")
 	j.spec.EarlyStopping.Metric = "val_rmse"
 	_, err := Compile(j.spec, j.model, &j.set.Info)
 	want := &train.Fault{Code: "invalid",
@@ -180,7 +184,7 @@ func TestRefusals(t *testing.T) {
 }
 
 func TestWrongStates(t *testing.T) {
-	j := examples(t)["everything"]
+	j := example(t, "everything")
 	p := j.compile(t)
 	fresh := func() *train.State {
 		s, err := p.Initial()
@@ -230,7 +234,7 @@ func TestWrongData(t *testing.T) {
 		"check data: 2519 numbers are not 70 rows of 36":                                  func(s *dataset.Set) { s.X = s.X[1:] },
 		"check data: parts of 42, 19 and 10 rows, the job was compiled for 41, 19 and 10": func(s *dataset.Set) { s.TrainRows++ },
 	} {
-		j := examples(t)["everything"]
+		j := example(t, "everything")
 		p := func() *Program { info := j.set.Info; return job{j.spec, j.model, &dataset.Set{Info: info}}.compile(t) }()
 		if err := p.Check(j.set); err != nil {
 			t.Fatal(err)
@@ -240,7 +244,7 @@ func TestWrongData(t *testing.T) {
 			t.Errorf("Check: %v, want %s", err, want)
 		}
 	}
-	j := examples(t)["tiny"]
+	j := example(t, "tiny")
 	p := j.compile(t)
 	j.set.Targets = j.set.Targets[1:]
 	if err := p.Check(j.set); err == nil || err.Error() != "check data: 639 targets are not 640 rows of 1" {
@@ -249,7 +253,7 @@ func TestWrongData(t *testing.T) {
 }
 
 func TestEncodeRefuses(t *testing.T) {
-	j := examples(t)["tiny"]
+	j := example(t, "tiny")
 	p := j.compile(t)
 	dst := make([]byte, p.InitBytes)
 	for want, c := range map[string]struct {

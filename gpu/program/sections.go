@@ -114,7 +114,7 @@ func (c *compiler) clip() {
 		G: c.known.grads.ptr(0), Partial: partial, N: int32(n),
 	}))
 	c.phase(kernels.NewOp(kernels.OpClipScale, 0, kernels.ClipScale{
-		Partial: partial, Count: int32(count), Clip: float32(c.spec.ClipGradNorm),
+		Partial: partial, Count: int32(count), Clip: c.spec.ClipGradNorm,
 	}))
 }
 

@@ -36,12 +36,12 @@ func (p *Program) Initial() (*train.State, error) {
 	return s, nil
 }
 
-// PutState writes where a job stands to dst, the StateBytes from StateOffset
-// of its memory. The fixed part that [Program.Encode] writes there is left
-// alone. The job will go on from s with the bits of one that never stopped; an
-// evaluation that was under way starts over.
+// PutState writes where a job stands to dst, its memory from StateOffset on, of
+// which StateBytes are the state's. The fixed part that [Program.Encode] writes
+// there is left alone. The job will go on from s with the bits of one that never
+// stopped; an evaluation that was under way starts over.
 func (p *Program) PutState(dst []byte, s *train.State) error {
-	if int64(len(dst)) != p.StateBytes {
+	if int64(len(dst)) < p.StateBytes {
 		return fmt.Errorf("restore state: room for %d bytes, it has %d", len(dst), p.StateBytes)
 	}
 	if err := p.checkState(s); err != nil {

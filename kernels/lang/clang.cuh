@@ -30,9 +30,8 @@ typedef __SIZE_TYPE__ size_t;
 
 #define DEV static __device__ __forceinline__
 #define KERNEL(name, ...) extern "C" __global__ void __launch_bounds__(256, 2) name(__VA_ARGS__)
-#define DYN_SHARED(T, name) \
-	extern __shared__ __align__(16) char dynamic_shared[]; \
-	T *name = (T *)dynamic_shared
+extern __shared__ __align__(16) char dynamic_shared[];
+#define DYN_SHARED(T, name) T *name = (T *)dynamic_shared
 
 struct __align__(8) float2 { float x, y; };
 struct __align__(16) float4 { float x, y, z, w; };

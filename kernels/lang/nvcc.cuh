@@ -5,9 +5,8 @@
 
 #define DEV static __device__ __forceinline__
 #define KERNEL(name, ...) extern "C" __global__ void __launch_bounds__(256, 2) name(__VA_ARGS__)
-#define DYN_SHARED(T, name) \
-	extern __shared__ __align__(16) char dynamic_shared[]; \
-	T *name = (T *)dynamic_shared
+extern __shared__ __align__(16) char dynamic_shared[];
+#define DYN_SHARED(T, name) T *name = (T *)dynamic_shared
 
 DEV unsigned long long globaltimer_ns() {
 	unsigned long long t;

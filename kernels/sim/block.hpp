@@ -260,7 +260,12 @@ public:
 	}
 
 	const char *failure() const { return block.failure; }
-	uint3 index() const { return block.index; }
+
+	// The thread whose stack has the address; -1: none.
+	int thread_at(uintptr_t sp) const { return stacks.has(sp) ? (int)fiber_of(sp)->number : -1; }
+	// What an address that faulted is.
+	bool overflowed(uintptr_t p) const { return stacks.has(p); }
+	bool past_shared(uintptr_t p) const { return p - (uintptr_t)shared - shared_map < PAGE_BYTES; }
 
 	// From a signal handler, on top of a thread that cannot go on: ends the
 	// block as failed.

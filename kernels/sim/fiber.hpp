@@ -196,6 +196,8 @@ public:
 	// The head of the region that has the address p.
 	__attribute__((always_inline)) static void *head_of(uintptr_t p) { return (char *)(p & ~(REGION_BYTES - 1)) - HEAD_BYTES; }
 	void *head() { return base - HEAD_BYTES; }
+	// Whether p is of one of the stacks made so far.
+	bool has(uintptr_t p) const { return p - (uintptr_t)base < made * STACK_BYTES; }
 
 	Fiber *fiber(unsigned i) {
 		for (; made <= i; made++) {

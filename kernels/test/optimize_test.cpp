@@ -139,8 +139,12 @@ static void compare(const std::string &name, const char *what, const float *got,
 
 static void run(const Variant &v, int n, float grad_scale, double beta1, bool special) {
 	std::string name = std::string(v.name) + " of " + std::to_string(n);
-	Buffer<float> params(n), grads(n), s0(n), s1(n), s2(n);
-	params.random();
+	// What is behind the end belongs to somebody else, and is no NaN to begin with.
+	Buffer<float> params(n + 8), grads(n + 8), s0(n + 8), s1(n + 8), s2(n + 8);
+	Buffer<float> *const all[] = {&params, &grads, &s0, &s1, &s2};
+	for (Buffer<float> *b : all)
+		for (int i = n; i < n + 8; i++) (*b)[i] = 0.25f;
+	for (int i = 0; i < n; i++) params[i] = gradient(false);
 	floats p(params.p, params.p + n), g(n), w0(n), w1(n), w2(n);
 	// SGD's buffer holds anything before the first step; the others start from 0.
 	if (v.kind != SGD)
@@ -171,7 +175,11 @@ static void run(const Variant &v, int n, float grad_scale, double beta1, bool sp
 		if (a.slot1) compare(name, "slot1", s1, w1, step);
 		if (a.slot2) compare(name, "slot2", s2, w2, step);
 	}
-	if (!params.guarded() || !grads.guarded() || !s0.guarded() || !s1.guarded() || !s2.guarded()) FAIL("%s: wrote beside a buffer", name.c_str());
+	for (Buffer<float> *b : all) {
+		if (!b->guarded()) FAIL("%s: wrote beside a buffer", name.c_str());
+		for (int i = n; i < n + 8; i++)
+			if ((*b)[i] != 0.25f) FAIL("%s: wrote behind the end", name.c_str());
+	}
 }
 
 // Partial sums, then what gradients are multiplied by.
