@@ -24,13 +24,17 @@ const testVariable = "WEFT_CUDA_TEST"
 // errNoCompiler is why tests on the simulator are skipped.
 var errNoCompiler = errors.New("the simulator is compiled with g++ and make")
 
-var workshop string // folder of the simulator; set by prepare, removed by TestMain
+// Set by prepare.
+var (
+	workshop  string // folder of the simulator; TestMain removes it
+	imageFile = "testdata/kernels.ptx"
+)
 
 // prepare compiles the simulator and the test kernels once a process, and has
 // Probe find it. It returns the kernels' image.
 var prepare = sync.OnceValues(func() ([]byte, error) {
 	if os.Getenv(testVariable) == "gpu" {
-		return os.ReadFile("testdata/kernels.ptx")
+		return os.ReadFile(imageFile)
 	}
 	var err error
 	if workshop, err = os.MkdirTemp("", "weft-cuda-test-"); err != nil {
@@ -48,18 +52,17 @@ var prepare = sync.OnceValues(func() ([]byte, error) {
 			return nil, fmt.Errorf("%w: %w", errNoCompiler, err)
 		}
 	}
-	kernels := filepath.Join(workshop, "testkernels.so")
-	if err := run("make", "-C", "../../kernels/sim", "OUT="+workshop); err != nil {
+	if err := run("make", "-C", "../../kernels/sim", "OUT="+workshop, driver); err != nil {
 		return nil, err
 	}
-	if err := run("g++", "-std=c++20", "-O1", "-fPIC", "-shared", "-include", "../../kernels/sim/device.hpp",
-		"-x", "c++", "testdata/kernels.cu", "-o", kernels); err != nil {
+	if err := run("make", "-C", "../../kernels/sim", "OUT="+workshop, "module", "SOURCE=../../gpu/cuda/testdata/kernels.cu"); err != nil {
 		return nil, err
 	}
 	if err := os.Setenv(DriverVariable, driver); err != nil {
 		return nil, err
 	}
-	return os.ReadFile(kernels)
+	imageFile = filepath.Join(workshop, "kernels.so")
+	return os.ReadFile(imageFile)
 })
 
 func run(name string, args ...string) error {

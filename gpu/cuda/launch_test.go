@@ -165,7 +165,7 @@ func TestHotCallsDoNotAllocate(t *testing.T) {
 
 func TestIllegalAddressIsFatal(t *testing.T) {
 	device(t) // or skip
-	a := ask(t, "stray", os.Getenv(DriverVariable))
+	a := ask(t, "stray", os.Getenv(DriverVariable), imageVariable+"="+imageFile)
 	want := answer{
 		Message: "cuStreamSynchronize: a kernel used an illegal address (CUDA error 700, CUDA_ERROR_ILLEGAL_ADDRESS)",
 		Fatal:   "a kernel read or wrote outside its memory",

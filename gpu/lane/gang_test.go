@@ -72,11 +72,12 @@ func TestSameBits(t *testing.T) {
 	}
 	for _, k := range []Kernel{Block, Grid, Auto} {
 		d.kernel = k
+		l := newLane(t, d)
 		laid := make([]*Job, len(jobs))
 		for i, tj := range jobs {
 			laid[i] = lay(t, d, tj)
 		}
-		for i, r := range finish(t, newLane(t, d), laid, nil) {
+		for i, r := range finish(t, l, laid, nil) {
 			sameBits(t, fmt.Sprintf("job %d of a gang of 64, %v", i, k), r.state, want[i])
 		}
 	}

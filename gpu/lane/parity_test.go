@@ -79,10 +79,12 @@ func TestAgreesWithHost(t *testing.T) {
 		"one row a batch": {task{train.MSE, 1}, []int{3}, [3]int{5, 3, 0}, mlp, []string{`"epochs":3`, `"batch_size":1`}},
 		"a batch larger than the data": {task{train.CrossEntropy, 3}, []int{4}, [3]int{20, 300, 0}, mlp,
 			[]string{`"epochs":3`, `"batch_size":1000`}},
+		// A bias before a batch norm has no gradient but rounding, which Adam
+		// would blow up to whole steps: so plain descent here.
 		"convolutions": {task{train.CrossEntropy, 4}, []int{2, 12, 12}, [3]int{50, 20, 0},
 			`[{"conv2d":{"channels":5,"kernel":3,"padding":1}},"batchnorm2d","relu",{"maxpool2d":{"kernel":2}},` +
 				`{"conv2d":{"channels":7,"kernel":3,"stride":2}},"gelu",{"avgpool2d":{"kernel":2}},"flatten",{"linear":"auto"}]`,
-			[]string{`"epochs":3`, `"batch_size":16`}},
+			[]string{`"epochs":3`, `"batch_size":16`, `"optimizer":{"name":"sgd","lr":0.1,"momentum":0.9}`}},
 		"dropout first": {task{train.CrossEntropy, 3}, []int{10}, [3]int{40, 10, 0},
 			`[{"dropout":0.2},"batchnorm1d",{"linear":"auto"}]`, []string{`"epochs":3`, `"batch_size":16`}},
 	}

@@ -40,8 +40,14 @@ func open(t testing.TB, o Options) *Device {
 	return d
 }
 
+// newLane makes a lane on this test's thread, which may be a subtest's.
 func newLane(t testing.TB, d *Device) *Lane {
 	t.Helper()
+	runtime.LockOSThread()
+	t.Cleanup(runtime.UnlockOSThread)
+	if err := d.Bind(); err != nil {
+		t.Fatalf("bind device: %v", err)
+	}
 	l, err := d.NewLane(0)
 	if err != nil {
 		t.Fatalf("new lane: %v", err)
@@ -148,7 +154,8 @@ func leave(t testing.TB, l *Lane, j *Job) *train.State {
 func alone(t testing.TB, d *Device, k Kernel, tj traintest.Job) result {
 	t.Helper()
 	d.kernel = k
-	return finish(t, newLane(t, d), []*Job{lay(t, d, tj)}, nil)[0]
+	l := newLane(t, d)
+	return finish(t, l, []*Job{lay(t, d, tj)}, nil)[0]
 }
 
 // onHost runs the job on the host device.
