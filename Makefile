@@ -13,7 +13,7 @@ export CGO_CFLAGS = -O2 -g -I$(CURDIR)/gpu/cuda/include
 TAGS := -tags cuda
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test race lint fuzz bench generate kernels kernels-check clean
+.PHONY: help build demo test race lint fuzz bench generate gpu-check kernels kernels-check clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,8 +52,11 @@ generate: ## write the generated assembly again
 kernels: ## compile the CUDA kernels to PTX again, with clang++-19
 	kernels/generate
 
+gpu-check: ## build what checks weft on a GPU into build/gpu-check, and run it where there is one
+	LDFLAGS='$(LDFLAGS)' bench/gpu-check
+
 kernels-check: ## fail if the PTX that is checked in is not what the sources give
 	kernels/generate --check
 
 clean: ## remove what build and bench made
-	rm -rf weft bench/out
+	rm -rf weft bench/out build

@@ -371,7 +371,7 @@ func TestGPUMemoryTakenByAnother(t *testing.T) {
 	hold("0")
 	simulated(t, "CUDASIM_MEMORY=268435456", "CUDASIM_HELD="+held)
 	d, l := ready(t, GPUConfig{}), openLoader(t)
-	hold("209715200") // 200 MiB of 256
+	hold("251658240") // 240 MiB of 256
 	// 3 matrices of 4 MiB, four times: parameters, two moments, gradients.
 	large := parse(t, `{"data": {"source": "iris"}, "model": [{"linear": 1024}, {"linear": 1024}, {"linear": 1024},
 		{"linear": 1024}, {"linear": 3}], "epochs": 1000, "batch_size": 4}`)
@@ -450,7 +450,7 @@ func TestGPUBadJobFailsAlone(t *testing.T) {
 // Jobs move to the lane of their priority while they train.
 func TestGPUPriorityMovesJobs(t *testing.T) {
 	d, l := ready(t, GPUConfig{}), openLoader(t)
-	spec := fmt.Sprintf(gpuSpec, 600, 5, "5ms")
+	spec := fmt.Sprintf(gpuSpec, 600, 5, "10ms")
 	whole := undisturbed(t, d, l, spec)
 	dir := t.TempDir()
 	start(t, d, l, 1, parse(t, spec), dir)

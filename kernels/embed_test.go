@@ -3,7 +3,6 @@ package kernels_test
 import (
 	"bytes"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -60,19 +59,5 @@ func TestImageCanBeReplaced(t *testing.T) {
 	}
 	if image, err := kernels.Image(7, 5); err != nil || string(image) != "other" {
 		t.Errorf("Image = %q, %v; want the file's content", image, err)
-	}
-}
-
-// TestPTXIsCurrent compiles the kernels again: the PTX that is checked in must
-// be what the sources give.
-func TestPTXIsCurrent(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes seconds")
-	}
-	if _, err := exec.LookPath("clang++-19"); err != nil {
-		t.Skip("no clang++-19 here; CI has one")
-	}
-	if out, err := exec.CommandContext(t.Context(), "./generate", "--check").CombinedOutput(); err != nil {
-		t.Errorf("generate --check: %v\n%s", err, out)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"sync"
 	"testing"
 	"unsafe"
@@ -52,7 +53,7 @@ var prepare = sync.OnceValues(func() ([]byte, error) {
 			return nil, fmt.Errorf("%w: %w", errNoCompiler, err)
 		}
 	}
-	if err := run("make", "-C", "../../kernels/sim", "OUT="+workshop, driver); err != nil {
+	if err := run("make", "-j", strconv.Itoa(runtime.NumCPU()), "-C", "../../kernels/sim", "OUT="+workshop, driver); err != nil {
 		return nil, err
 	}
 	if err := run("make", "-C", "../../kernels/sim", "OUT="+workshop, "module", "SOURCE=../../gpu/cuda/testdata/kernels.cu"); err != nil {
