@@ -211,3 +211,37 @@ func TestGPUThatAnotherHas(t *testing.T) {
 	}
 	second.stderr.await(t, "exclusive-process mode")
 }
+
+// A job for which another process has the memory waits, says so, and starts
+// when it is free; smaller ones go on meanwhile.
+func TestGPUMemoryThatAnotherHas(t *testing.T) {
+	held := filepath.Join(t.TempDir(), "held")
+	hold := func(bytes string) {
+		if err := os.WriteFile(held+".new", []byte(bytes), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(held+".new", held); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hold("0")
+	s := serveOn(t, t.TempDir(), "auto", simulator(t, "CUDASIM_MEMORY=268435456", "CUDASIM_HELD="+held))
+	defer s.stop()
+	hold("251658240") // 240 MiB of 256
+	id := s.submit(train(`{"data": {"source": "iris"}, "model": [{"linear": 1024}, {"linear": 1024}, {"linear": 1024},
+		{"linear": 1024}, {"linear": 3}], "epochs": 1000, "batch_size": 4, "device": "gpu"}`))[0]
+	s.until(id, "its return", func(j api.JobDetail) bool {
+		return j.State == api.Queued && strings.HasPrefix(j.Reason, "waits for memory on gpu0: another process holds ")
+	})
+	if job := s.ended(s.submit(train(fmt.Sprintf(onGPU, 5, 1)))[0]); job.State != api.Succeeded {
+		t.Errorf("a small job %s: %+v", job.State, job.Error)
+	}
+	if job, err := s.client.Job(t.Context(), id); err != nil || job.Attempt > 2 {
+		t.Errorf("%+v, %v", job, err)
+	}
+	hold("0")
+	s.until(id, "its start", func(j api.JobDetail) bool { return j.State == api.Running && j.Progress.Step > 0 })
+	if _, err := s.client.Do(t.Context(), id, "cancel"); err != nil {
+		t.Fatal(err)
+	}
+}

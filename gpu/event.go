@@ -34,9 +34,10 @@ type Up struct{ Info Info }
 
 // Down: the worker died and will be started again. Lost are the jobs it held;
 // each goes on from its last checkpoint when started again. Suspects are those
-// of Lost that a lane was working on at that moment, a gang's all together
-// unless the worker knew which of them it was. There are none when the worker
-// was killed from outside, which says nothing about its jobs.
+// of Lost that a lane was working on at that moment, a gang's all together:
+// where one of them wrote another may have stumbled. There are none when the
+// worker was killed from outside, or its hardware failed, which says nothing
+// about its jobs.
 type Down struct {
 	Lost     []int64
 	Suspects []int64

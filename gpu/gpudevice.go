@@ -20,7 +20,7 @@ type GPUConfig struct {
 	Slots        int    // jobs resident at most; 0: as Sharing has it
 	Sharing      Sharing
 	Quantum      time.Duration // 0: the worker's default
-	QuantumLimit time.Duration // a quantum over this means that the worker hangs; 0: one minute
+	QuantumLimit time.Duration // a quantum, or a job's upload, over this means that the worker hangs; 0: 30 s
 	Log          *slog.Logger  // nil: slog.Default()
 }
 
@@ -82,7 +82,7 @@ func (cfg GPUConfig) withDefaults() GPUConfig {
 		cfg.Slots = most
 	}
 	if cfg.QuantumLimit <= 0 {
-		cfg.QuantumLimit = time.Minute
+		cfg.QuantumLimit = 30 * time.Second
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
@@ -105,15 +105,3 @@ func (cfg GPUConfig) lanes() int {
 // gpuClasses are the classes of priority that have a lane each where sharing is
 // automatic: below 0, 0, above.
 var gpuClasses = [...]int{-1, 0, 1}
-
-// classOf is the class of a job's priority, an index into gpuClasses.
-func classOf(priority int) int {
-	switch {
-	case priority < 0:
-		return 0
-	case priority > 0:
-		return 2
-	default:
-		return 1
-	}
-}

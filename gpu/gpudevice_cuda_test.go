@@ -538,3 +538,46 @@ func TestProbeOfOddMachines(t *testing.T) {
 		t.Errorf("%+v", d)
 	}
 }
+
+// Two thousand jobs of all shapes pass through one worker, and no byte stays.
+func TestGPUManyJobsLeakNothing(t *testing.T) {
+	leaks := filepath.Join(t.TempDir(), "leaks")
+	jobs := 2000
+	if testing.Short() {
+		jobs = 200
+	}
+	simulated(t, "CUDASIM_LEAKS="+leaks)
+	d, l := ready(t, GPUConfig{}), openLoader(t)
+	spec := func(i int) string {
+		layers := `{"linear": ` + strconv.Itoa(1+i%37) + `}, "relu"`
+		if i%3 == 0 {
+			layers += `, {"layernorm": {}}, {"linear": ` + strconv.Itoa(1+i%11) + `}, "tanh"`
+		}
+		return fmt.Sprintf(`{"data": {"source": "iris"}, "model": [%s, {"linear": 3}], "epochs": %d, "seed": %d,
+			"batch_size": %d, "checkpoint": {"every": "10ms"}}`, layers, 1+i%3, i, 16+i%17)
+	}
+	dirs := t.TempDir()
+	started, ended := 0, 0
+	for ended < jobs {
+		for started < jobs && started-ended < 64 {
+			started++
+			dir := filepath.Join(dirs, strconv.Itoa(started))
+			if err := os.Mkdir(dir, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			start(t, d, l, int64(started), parse(t, spec(started)), dir)
+		}
+		await(t, d, "an end", is[Finished])
+		ended++
+	}
+	go func() {
+		for range d.Events() { // Close waits for its events to be read
+		}
+	}()
+	if err := d.Close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := os.ReadFile(leaks); err == nil && len(text) > 0 {
+		t.Errorf("leaked:\n%s", text)
+	}
+}

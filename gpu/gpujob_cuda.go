@@ -22,7 +22,7 @@ type gpuJob struct {
 	steps   int64     // planned
 	epochs  int
 	quantum int64 // that the device last told of
-	told    int64 // the last epoch that it told of
+	epoch   int64 // the last that it told of
 	done    bool  // the device has nothing more to do for it
 	seat    int   // on the status page
 	going   bool  // is on the lane's list of those that leave
@@ -162,10 +162,10 @@ func (g *gpuLanes) advanced(j *gpuJob, took time.Duration) (urgent bool) {
 		j.quantum = s.Quantum
 		for i := range min(max(s.Reports, 0), kernels.MaxReports) {
 			r := &s.Report[i]
-			if r.Epoch <= j.told {
+			if r.Epoch <= j.epoch {
 				continue // lanes number their quanta alike, and the job has moved
 			}
-			j.told = r.Epoch
+			j.epoch = r.Epoch
 			t.epochs = append(t.epochs, EpochEnded{Epoch: int(r.Epoch), Step: r.Step, Metrics: program.Metrics(r)})
 		}
 	}

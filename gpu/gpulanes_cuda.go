@@ -198,6 +198,18 @@ func (g *gpuLanes) laneFor(j *gpuJob) *gpuLane {
 	return ln
 }
 
+// classOf is the class of a job's priority, an index into gpuClasses.
+func classOf(priority int) int {
+	switch {
+	case priority < 0:
+		return 0
+	case priority > 0:
+		return 2
+	default:
+		return 1
+	}
+}
+
 // watchMemory has the daemon told how much memory others have, while they have
 // any; told is what it knows. It needs mu.
 func (g *gpuLanes) watchMemory(told int64) {

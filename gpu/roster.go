@@ -143,6 +143,10 @@ func (ros *roster) newsLoop(done <-chan struct{}) {
 	}
 }
 
+// epochsAFrame keeps frames within proc's limit: a gang of thousands of small
+// jobs ends many epochs in a tenth of a second.
+const epochsAFrame = 8192
+
 // sendNewsLocked needs newsMu.
 func (ros *roster) sendNewsLocked() {
 	var news newsFrame
@@ -155,6 +159,10 @@ func (ros *roster) sendNewsLocked() {
 	}
 	news.Epochs, ros.epochs = ros.epochs, nil
 	ros.mu.Unlock()
+	for len(news.Epochs) > epochsAFrame {
+		ros.tell(kindNews, newsFrame{Epochs: news.Epochs[:epochsAFrame]})
+		news.Epochs = news.Epochs[epochsAFrame:]
+	}
 	if len(news.Jobs)+len(news.Epochs) > 0 {
 		ros.tell(kindNews, news)
 	}

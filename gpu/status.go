@@ -27,9 +27,8 @@ const (
 type statusPage struct{ bytes []byte }
 
 type laneStatus struct {
-	job     atomic.Int64 // 0: idle; wholeGang: all that are seated on the lane
-	since   atomic.Int64 // CLOCK_MONOTONIC nanoseconds, equal in all processes
-	culprit atomic.Int64 // the one job that the worker knows to be at fault; 0: it does not
+	job   atomic.Int64 // 0: idle; wholeGang: all that are seated on the lane
+	since atomic.Int64 // CLOCK_MONOTONIC nanoseconds, equal in all processes
 }
 
 // wholeGang is laneStatus.job of a lane at work on all its members.
@@ -65,10 +64,6 @@ func (p statusPage) begin(lane int, job int64) {
 
 func (p statusPage) end(lane int) { p.lane(lane).job.Store(0) }
 
-// blame says which job of a lane is at fault: it alone is a suspect when the
-// worker dies at that.
-func (p statusPage) blame(lane int, job int64) { p.lane(lane).culprit.Store(job) }
-
 // sit makes a job a member of a lane's gang. It returns the seat, for rise, or
 // -1 when all are taken: then nobody will suspect the job. One goroutine seats
 // the jobs of a worker, or several under a lock.
@@ -90,11 +85,10 @@ func (p statusPage) rise(seat int) {
 	}
 }
 
-// busy returns the jobs that lanes are at work on, of those blamed if there are
-// any, and the age of the oldest quantum in nanoseconds.
+// busy returns the jobs that lanes are at work on and the age of the oldest
+// quantum in nanoseconds.
 func (p statusPage) busy() (jobs []int64, oldest int64) {
 	now := monotonic()
-	var culprits []int64
 	for i := range maxLanes {
 		l := p.lane(i)
 		job := l.job.Load()
@@ -106,13 +100,7 @@ func (p statusPage) busy() (jobs []int64, oldest int64) {
 		} else {
 			jobs = append(jobs, job)
 		}
-		if c := l.culprit.Load(); c != 0 {
-			culprits = append(culprits, c)
-		}
 		oldest = max(oldest, now-l.since.Load())
-	}
-	if len(culprits) > 0 {
-		return culprits, oldest
 	}
 	return jobs, oldest
 }

@@ -22,10 +22,6 @@ func TestStatusNamesJobsAtWork(t *testing.T) {
 	if slices.Sort(jobs); !slices.Equal(jobs, []int64{7, 11, 12, 13}) || age <= 0 {
 		t.Errorf("at work: %v for %d ns", jobs, age)
 	}
-	p.blame(5, 12)
-	if jobs, _ := p.busy(); !slices.Equal(jobs, []int64{12}) {
-		t.Errorf("blamed: %v", jobs)
-	}
 	p.clear()
 	if jobs, _ := p.busy(); len(jobs) != 0 {
 		t.Errorf("a cleared page: %v", jobs)

@@ -82,7 +82,7 @@ func (c *check) step(ctx context.Context, part, name, dir string, command ...str
 	began := time.Now()
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...) // #nosec G204 -- programs of this folder
 	cmd.Dir = filepath.Join(c.dir, dir)
-	cmd.Env = append(os.Environ(), "WEFT_GPU_CHECK=1", "NO_COLOR=1")
+	cmd.Env = append(os.Environ(), "WEFT_GPU_CHECK=1", "WEFT_CUDA_TEST=gpu", "NO_COLOR=1")
 	cmd.WaitDelay = 5 * time.Second
 	out, err := cmd.CombinedOutput()
 	s := Step{Part: part, Name: name, Seconds: time.Since(began).Seconds(), Status: "ok", Output: tail(out)}

@@ -88,3 +88,35 @@ func BenchmarkReport(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkReportEpochs is the news of a gang of small jobs on a fast device:
+// ten epochs of each of 100 at once.
+func BenchmarkReportEpochs(b *testing.B) {
+	s := open(b)
+	recs, _, err := s.Submit(ctx, "", "", newJobs(100), t0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	changes := make([]Change, 100)
+	for i, rec := range recs {
+		changes[i] = Change{ID: rec.ID, Do: api.Start, At: t0, Device: "gpu0"}
+	}
+	if _, _, _, err := s.Apply(ctx, changes); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for n := 0; b.Loop(); n++ {
+		var reports []Report
+		for e := range 10 {
+			for _, rec := range recs {
+				m := map[string]float64{"train_loss": 0.4123, "val_loss": 0.3801, "val_accuracy": 0.91, "lr": 0.001}
+				reports = append(reports, Report{ID: rec.ID, At: t0, Progress: &api.Progress{Epoch: 10*n + e + 1, Step: 5},
+					DeviceSeconds: 0.001, Metrics: m, Epoch: &api.Epoch{Epoch: 10*n + e + 1, Step: 5, Metrics: m}})
+			}
+		}
+		if _, err := s.Report(ctx, reports); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.N)*1000/b.Elapsed().Seconds(), "epochs/s")
+}

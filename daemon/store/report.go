@@ -22,14 +22,14 @@ func (s *Store) Report(ctx context.Context, reports []Report) ([]api.Event, erro
 	}
 	var events []api.Event
 	err := s.write.do(ctx, written, func(t *tx) error {
+		n := news{tx: t, jobs: map[int64]*row{}}
 		for i := range reports {
-			evs, err := t.report(&reports[i])
-			if err != nil {
+			if err := n.report(&reports[i]); err != nil {
 				return err
 			}
-			events = append(events, evs...)
 		}
-		return nil
+		events = n.events
+		return n.save()
 	})
 	if err != nil {
 		return nil, s.explain("record reports", err)
@@ -37,10 +37,38 @@ func (s *Store) Report(ctx context.Context, reports []Report) ([]api.Event, erro
 	return events, nil
 }
 
-func (t *tx) report(rep *Report) (events []api.Event, err error) {
-	r, err := t.job(rep.ID)
-	if err != nil || r == nil || r.State != api.Running {
-		return nil, err
+// news is what one transaction records. Of jobs that end many epochs at once,
+// as small ones on a fast device do, rows and accounts are written once.
+type news struct {
+	*tx
+	jobs    map[int64]*row // nil: not running
+	order   []*row
+	charges []charge // one an owner
+	events  []api.Event
+}
+
+type charge struct {
+	owner   string
+	seconds float64
+	at      time.Time
+}
+
+func (n *news) report(rep *Report) error {
+	r, known := n.jobs[rep.ID]
+	if !known {
+		var err error
+		if r, err = n.job(rep.ID); err != nil {
+			return err
+		}
+		if r != nil && r.State != api.Running {
+			r = nil
+		}
+		if n.jobs[rep.ID] = r; r != nil {
+			n.order = append(n.order, r)
+		}
+	}
+	if r == nil {
+		return nil
 	}
 	r.countWall(rep.At)
 	r.Usage.DeviceSeconds += amount(rep.DeviceSeconds)
@@ -49,35 +77,63 @@ func (t *tx) report(rep *Report) (events []api.Event, err error) {
 		r.advance(nil, rep.Epoch.Metrics)
 	}
 	r.HasCheckpoint = r.HasCheckpoint || rep.Checkpoint
-	if err := t.save(r); err != nil {
-		return nil, err
-	}
-	if err := t.charge(r.Owner, rep.DeviceSeconds, rep.At); err != nil {
-		return nil, err
-	}
+	n.charge(r.Owner, rep.DeviceSeconds, rep.At)
+	return n.tell(r, rep)
+}
+
+// tell records a report's events.
+func (n *news) tell(r *row, rep *Report) error {
+	before := len(n.events)
 	tell := func(kind string, epoch *api.Epoch) error {
-		ev, err := t.event(&r.Record, rep.At, kind, rep.Message, epoch)
-		events = append(events, ev)
+		ev, err := n.event(&r.Record, rep.At, kind, rep.Message, epoch)
+		n.events = append(n.events, ev)
 		return err
 	}
 	if rep.Epoch != nil {
 		epoch := &api.Epoch{Epoch: rep.Epoch.Epoch, Step: rep.Epoch.Step, Metrics: finite(rep.Epoch.Metrics)}
-		if err := t.saveEpoch(r.ID, epoch); err != nil {
-			return nil, err
+		if err := n.saveEpoch(r.ID, epoch); err != nil {
+			return err
 		}
 		if err := tell("epoch", epoch); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if rep.Checkpoint {
 		if err := tell("checkpoint", nil); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	if rep.Message != "" && events == nil {
-		return events, tell("changed", nil)
+	if rep.Message != "" && len(n.events) == before {
+		return tell("changed", nil)
 	}
-	return events, nil
+	return nil
+}
+
+// charge notes device seconds for an owner's account.
+func (n *news) charge(owner string, seconds float64, at time.Time) {
+	for i := range n.charges {
+		if c := &n.charges[i]; c.owner == owner {
+			c.seconds += amount(seconds)
+			c.at = at
+			return
+		}
+	}
+	n.charges = append(n.charges, charge{owner, amount(seconds), at})
+}
+
+// save writes what reports changed.
+func (n *news) save() error {
+	for _, r := range n.order {
+		if err := n.tx.save(r); err != nil {
+			return err
+		}
+	}
+	for _, c := range n.charges {
+		if err := n.tx.charge(c.owner, c.seconds, c.at); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (t *tx) saveEpoch(job int64, e *api.Epoch) error {

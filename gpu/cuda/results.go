@@ -8,6 +8,7 @@ package cuda
 import "C"
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"unsafe"
@@ -41,7 +42,8 @@ func newError(call string, number int) *Error {
 
 // numberOf is the driver's number in an error; 0 when there is none.
 func numberOf(err error) C.CUresult {
-	if e, ok := err.(*Error); ok { //nolint:errorlint // it is asked of errors that check and wrap made
+	var e *Error
+	if errors.As(err, &e) {
 		return C.CUresult(e.Code)
 	}
 	return C.CUDA_SUCCESS

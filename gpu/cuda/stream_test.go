@@ -260,7 +260,6 @@ func TestClosedObjects(t *testing.T) {
 		check0(t, e.Close())
 		check0(t, s.Close())
 	}
-	_, _, queries := 0, 0, func() error { _, err := s.Query(); return err }
 	for name, call := range map[string]func() error{
 		"Launch":            func() error { return s.Launch(f, 1, 1, 0, Pointer(p), Uint32(1)) },
 		"CopyIn":            func() error { return s.CopyIn(p, make([]byte, 4)) },
@@ -268,7 +267,7 @@ func TestClosedObjects(t *testing.T) {
 		"CopyDevice":        func() error { return s.CopyDevice(p, p, 4) },
 		"Set":               func() error { return s.Set(p, 0, 4) },
 		"Synchronize":       s.Synchronize,
-		"Query":             queries,
+		"Query":             func() error { _, err := s.Query(); return err },
 		"Call":              func() error { return s.Call(func() {}) },
 		"AllocAsync":        func() error { _, err := s.AllocAsync(4); return err },
 		"FreeAsync":         func() error { return s.FreeAsync(p) },

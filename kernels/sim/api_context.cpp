@@ -73,16 +73,18 @@ CUresult destroy(CUctx_st *context) {
 	append(leaks, remove_all(driver().execs, context), "executable graph");
 	append(leaks, remove_all(driver().graphs, context), "graph");
 	append(leaks, remove_all(driver().modules, context), "module");
-	report(leaks);
-	context->default_stream->close();
+	if (!poison()) report(leaks); // else nothing could be freed
+	std::shared_ptr<CUstream_st> default_stream = std::move(context->default_stream);
+	default_stream->close();
 	if (!intact) set_poison(CUDA_ERROR_ILLEGAL_ADDRESS, "found when the context was destroyed");
 	{
 		std::lock_guard lock(driver().contexts_mutex);
 		driver().contexts.erase(context);
+		driver().destroyed.emplace_back(context); // other threads' stacks may still name it
 		if (context->lock >= 0) close(context->lock);
 		context->lock = -1;
 	}
-	std::erase(context_stack(), context); // other threads' stacks may still name it: it is not freed
+	std::erase(context_stack(), context);
 	return poison();
 }
 

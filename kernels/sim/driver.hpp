@@ -87,8 +87,9 @@ public:
 
 struct Driver {
 	std::atomic<bool> initialized{false};
-	std::mutex contexts_mutex;    // of contexts and primary
+	std::mutex contexts_mutex;     // of contexts, destroyed and primary
 	std::set<CUctx_st *> contexts; // alive
+	std::vector<std::unique_ptr<CUctx_st>> destroyed;
 	std::map<CUdevice, std::pair<CUctx_st *, int>> primary; // with its count of users
 	Registry<CUstream_st> streams; // without the default ones
 	Registry<CUevent_st> events;

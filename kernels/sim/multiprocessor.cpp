@@ -5,6 +5,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <csignal>
+#include <ctime>
 #include <mutex>
 #include <pthread.h>
 #include <system_error>
@@ -15,7 +16,15 @@
 namespace cudasim {
 namespace {
 
+constexpr int64_t WORTH_HELP_NS = 20000; // several times what waking a thread costs
+
 std::atomic<int> fatal{CUDA_SUCCESS};
+
+int64_t now_ns() {
+	timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
 
 struct Resident {
 	const sim::Grid &grid;
@@ -62,6 +71,14 @@ class Pool {
 		}
 	}
 
+	void share(Resident &r) {
+		std::lock_guard lock(mutex);
+		shared.push_back(&r);
+		for (; !started; started = true)
+			for (int i = 0; i < helpers; i++) start_thread([](void *p) { ((Pool *)p)->help(); }, this);
+		work.notify_all();
+	}
+
 	static bool run_next(Resident &r) {
 		uint64_t i = r.next.fetch_add(1, std::memory_order_relaxed);
 		if (i >= r.count || poison()) return false;
@@ -81,16 +98,13 @@ public:
 	void run(const sim::Grid &grid, int priority) {
 		Resident r{grid, priority, (uint64_t)grid.grid.x * grid.grid.y * grid.grid.z};
 		take_place();
-		bool is_shared = r.count > 1 && helpers > 0;
-		if (is_shared) {
-			std::lock_guard lock(mutex);
-			shared.push_back(&r);
-			for (; !started; started = true)
-				for (int i = 0; i < helpers; i++) start_thread([](void *p) { ((Pool *)p)->help(); }, this);
-			if (r.count > 2) work.notify_all();
-			else work.notify_one();
+		bool is_shared = false;
+		int64_t began = r.count > 1 && helpers > 0 ? now_ns() : 0;
+		while (run_next(r)) {
+			if (is_shared || !began || !r.has_blocks() || now_ns() - began < WORTH_HELP_NS) continue;
+			is_shared = true;
+			share(r);
 		}
-		while (run_next(r)) {}
 		std::unique_lock lock(mutex);
 		if (is_shared) {
 			std::erase(shared, &r);

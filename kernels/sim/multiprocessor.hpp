@@ -1,9 +1,13 @@
 // The multiprocessors: OS threads that run the blocks of grids.
 //
-// The thread that submits a grid runs its blocks itself, so every resident grid
-// makes progress however many there are; CUDASIM_THREADS - 1 others help
-// wherever a grid has blocks left, in turn among grids of the highest priority.
-// At most 128 grids are resident: the next waits for one to end.
+// The thread of a stream runs the blocks of its grid itself, so every resident
+// grid makes progress however many there are. CUDASIM_THREADS - 1 others help
+// where a grid has blocks left after some microseconds, in turn among grids of
+// the highest priority. At most 128 grids are resident: the next waits for one
+// to end.
+//
+// Blocks of one grid must not wait for each other, as on a device without a
+// cooperative launch.
 #pragma once
 #include "block.hpp"
 #include <cuda.h>

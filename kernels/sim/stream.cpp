@@ -16,7 +16,7 @@ Ticket CUstream_st::submit(cudasim::OperationPtr operation, std::vector<Ticket> 
 		self = shared_from_this();
 		cudasim::start_thread([](void *p) { ((CUstream_st *)p)->serve(); }, this);
 	}
-	work.notify_one();
+	if (idle) work.notify_one();
 	return {shared_from_this(), ++submitted};
 }
 
@@ -26,14 +26,13 @@ Ticket CUstream_st::last() {
 	return {shared_from_this(), submitted};
 }
 
-bool CUstream_st::done(uint64_t seq) {
-	std::lock_guard lock(mutex);
-	return completed >= seq;
-}
+bool CUstream_st::done(uint64_t seq) { return completed >= seq; }
 
 void CUstream_st::wait(uint64_t seq) {
 	std::unique_lock lock(mutex);
+	waiting++; // before completed is read; run() does it the other way around, so that none is forgotten
 	progress.wait(lock, [&] { return completed >= seq; });
+	waiting--;
 }
 
 void CUstream_st::close() {
@@ -42,21 +41,30 @@ void CUstream_st::close() {
 	work.notify_one();
 }
 
+void CUstream_st::run(Item &item) {
+	for (const Ticket &t : item.after) t.wait();
+	if (cudasim::settings().delay_us) usleep((useconds_t)cudasim::settings().delay_us);
+	item.operation->run(*this);
+	item = {}; // before it counts as completed: it may hold the last of something
+	completed++;
+	if (!waiting) return;
+	std::lock_guard lock(mutex);
+	progress.notify_all();
+}
+
 void CUstream_st::serve() {
+	std::vector<Item> items;
 	std::unique_lock lock(mutex);
 	for (;;) {
+		idle = true;
 		work.wait(lock, [&] { return closed || !queue.empty(); });
+		idle = false;
 		if (queue.empty()) break;
-		Item item = std::move(queue.front());
-		queue.pop_front();
+		items.swap(queue);
 		lock.unlock();
-		for (const Ticket &t : item.after) t.wait();
-		if (cudasim::settings().delay_us) usleep((useconds_t)cudasim::settings().delay_us);
-		item.operation->run(*this);
-		item = {}; // before it counts as completed: it may hold the last of something
+		for (Item &item : items) run(item);
+		items.clear();
 		lock.lock();
-		completed++;
-		progress.notify_all();
 	}
 	lock.unlock();
 	std::shared_ptr<CUstream_st> last_of_all = std::move(self);

@@ -4,7 +4,6 @@
 #include <atomic>
 #include <condition_variable>
 #include <cuda.h>
-#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -63,14 +62,17 @@ struct CUstream_st : std::enable_shared_from_this<CUstream_st> {
 
 private:
 	struct Item { cudasim::OperationPtr operation; std::vector<Ticket> after; };
-	std::mutex mutex; // of all that follows
+	std::mutex mutex; // of all that follows but the atomics
 	std::condition_variable work, progress;
-	std::deque<Item> queue;
-	uint64_t submitted = 0, completed = 0;
-	bool closed = false, has_thread = false;
+	std::vector<Item> queue;
+	uint64_t submitted = 0;
+	bool closed = false, has_thread = false, idle = false; // idle: the thread waits for work
 	std::shared_ptr<CUstream_st> self; // keeps it for its thread
+	std::atomic<uint64_t> completed{0}; // written by the thread alone
+	std::atomic<int> waiting{0};        // threads in wait()
 
 	void serve();
+	void run(Item &item);
 };
 
 namespace cudasim {

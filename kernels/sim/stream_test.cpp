@@ -226,23 +226,20 @@ TEST(resident_grids_all_make_progress) {
 // The 129th grid waits for one of the others to end.
 TEST(resident_grids_have_a_limit) {
 	Context c;
-	const int n = 129;
-	CUdeviceptr count = alloc(4);
-	int *flag = pinned(1);
-	OK(cuMemsetD32(count, 0, 1));
-	OK(cuCtxSynchronize());
+	int *arrived = pinned(1), *flag = pinned(1), *late = pinned(1);
 	std::vector<CUstream> streams;
-	for (int i = 0; i < n; i++) streams.push_back(new_stream());
-	// 128 grids that a host thread must end; the last one, launched once they run, cannot start.
-	for (int i = 0; i < 128; i++) OK(c.launch("busy", 1, 1, streams[(size_t)i], 1500000000ull, count));
-	usleep(1000000);
-	OK(c.launch("add", 1, 1, streams[128], count, 1, 1000));
-	usleep(100000);
+	for (int i = 0; i < 129; i++) streams.push_back(new_stream());
+	for (int i = 0; i < 128; i++) OK(c.launch("hold", 1, 1, streams[(size_t)i], arrived, flag));
+	while (__atomic_load_n(arrived, __ATOMIC_ACQUIRE) < 128) usleep(1000);
+	OK(c.launch("add", 1, 1, streams[128], late, 1, 1));
+	usleep(50000);
 	EQUAL(cuStreamQuery(streams[128]), CUDA_ERROR_NOT_READY);
+	EQUAL(*late, 0);
+	__atomic_store_n(flag, 1, __ATOMIC_RELEASE);
 	OK(cuCtxSynchronize());
-	EQUAL(read_int(count), 1128);
+	EQUAL(*late, 1);
 	for (CUstream s : streams) OK(cuStreamDestroy(s));
-	OK(cuMemFree(count)), OK(cuMemFreeHost(flag));
+	OK(cuMemFreeHost(arrived)), OK(cuMemFreeHost(flag)), OK(cuMemFreeHost(late));
 }
 
 TEST(stream_handles) {

@@ -19,6 +19,13 @@ KERNEL(wait_for, const int *flag, int *count) {
 	atomicAdd(count, 1);
 }
 
+// Says that it runs, until *flag is set.
+KERNEL(hold, int *arrived, const int *flag) {
+	if (threadIdx.x) return;
+	atomicAdd(arrived, 1);
+	while (!__atomic_load_n(flag, __ATOMIC_ACQUIRE)) {}
+}
+
 // Runs until all blocks of `grids` launches have come.
 KERNEL(meet, int *count, int grids) {
 	if (threadIdx.x) return;
@@ -78,7 +85,7 @@ KERNEL(lost_lane) {
 	__syncwarp();
 }
 
-KERNEL(divide, int *p) { p[0] = 1 / p[1]; }
+KERNEL(divide, int *p) { p[0] = 100 / p[1]; }
 
 static int deep(volatile int *p, int n) {
 	volatile char room[1024];

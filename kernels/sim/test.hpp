@@ -10,6 +10,7 @@
 #include <cuda.h>
 #include <functional>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 namespace test {
@@ -42,27 +43,20 @@ template <class T> std::string text(const T &v) {
 	else return std::to_string(v);
 }
 
+template <class T> void equal(const char *file, int line, const char *what, T got, std::type_identity_t<T> want) {
+	if (got != want) fail(file, line, std::string(what) + " is " + text(got) + ", want " + text(want));
+}
 // got == want, else the test goes on and fails.
-#define EQUAL(got, want) \
-	do { \
-		auto got_ = (got); \
-		decltype(got_) want_ = (want); \
-		if (got_ != want_) test::fail(__FILE__, __LINE__, std::string(#got " is ") + test::text(got_) + ", want " + test::text(want_)); \
-	} while (0)
+#define EQUAL(got, want) test::equal(__FILE__, __LINE__, #got, got, want)
 #define OK(call) EQUAL(call, CUDA_SUCCESS)
-#define CHECK(what) \
-	do { \
-		if (!(what)) test::fail(__FILE__, __LINE__, #what); \
-	} while (0)
+#define CHECK(what) ((what) ? (void)0 : test::fail(__FILE__, __LINE__, #what))
+inline void must(const char *file, int line, const char *call, CUresult r) {
+	if (r == CUDA_SUCCESS) return;
+	fail(file, line, std::string(call) + " gives " + text(r));
+	exit(1);
+}
 // For what the rest of a test needs.
-#define MUST(call) \
-	do { \
-		CUresult r_ = (call); \
-		if (r_ != CUDA_SUCCESS) { \
-			test::fail(__FILE__, __LINE__, std::string(#call " gives ") + test::text(r_)); \
-			exit(1); \
-		} \
-	} while (0)
+#define MUST(call) test::must(__FILE__, __LINE__, #call, call)
 
 void set(const char *variable, const std::string &value); // in the environment, before the first call
 
