@@ -35,6 +35,7 @@ type Device struct {
 	room    int // blocks that the device holds at once
 	quantum time.Duration
 	kernel  Kernel
+	usage   usage
 
 	mu     sync.Mutex // guards what follows
 	copies *cuda.Stream

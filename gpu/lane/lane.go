@@ -107,11 +107,16 @@ func (l *Lane) Run() ([]Outcome, error) {
 	if kernel == Auto {
 		kernel = l.choice.next(l.version)
 	}
-	if err := l.launch(kernel); err != nil {
-		return nil, err
+	use := l.dev.usage.begin(time.Now())
+	err := l.launch(kernel)
+	if err == nil {
+		if err = l.end.Synchronize(); err != nil {
+			err = fmt.Errorf("wait for quantum: %w", err)
+		}
 	}
-	if err := l.end.Synchronize(); err != nil {
-		return nil, fmt.Errorf("wait for quantum: %w", err)
+	part := l.dev.usage.end(use, time.Now())
+	if err != nil {
+		return nil, err
 	}
 	took, err := cuda.Elapsed(l.began, l.end)
 	if err != nil {
@@ -121,7 +126,7 @@ func (l *Lane) Run() ([]Outcome, error) {
 		l.graph.took = took / time.Duration(l.graph.times)
 	}
 	l.choice.observe(kernel, l.work(), took.Seconds())
-	return l.charge(took), nil
+	return l.charge(time.Duration(float64(took) * part)), nil
 }
 
 // launch sends a quantum to the device.
@@ -253,8 +258,8 @@ func (l *Lane) work() float64 {
 	return sum
 }
 
-// charge shares the quantum's device time: by the time that each job had a
-// block, or by the number of its blocks.
+// charge shares the lane's device time among its jobs: by the time that each
+// had a block, or by the number of its blocks.
 func (l *Lane) charge(took time.Duration) []Outcome {
 	out := make([]Outcome, len(l.gang))
 	share := make([]float64, len(l.gang))

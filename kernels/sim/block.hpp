@@ -27,6 +27,8 @@ struct Warp {
 	unsigned char source[WARP]; // lane each wants the value of
 	Parked parked[WARP];
 	uint64_t given[WARP], got[WARP];
+	unsigned met[WARP];         // syncs of the mask with that first lane so far…
+	char meetings[WARP][2];     // …and what the thread sanitizer knows them by
 };
 
 // What all blocks of a grid share.
@@ -38,6 +40,12 @@ struct Grid {
 	unsigned shared_bytes; // dynamic
 };
 
+#ifdef SIM_TSAN
+inline constexpr bool REUSES_STACKS = false; // in one block: two threads on one would be in order
+#else
+inline constexpr bool REUSES_STACKS = true;
+#endif
+
 // At the head of its threads' stacks.
 struct Block {
 	// Threads at the block's barrier, in a ring: those of [head, limit) may go
@@ -45,6 +53,7 @@ struct Block {
 	unsigned head, limit, tail;
 	unsigned threads, started, ended;
 	unsigned lanes_head, lanes_tail; // lanes released by their warp, in a ring
+	unsigned barrier, meetings[2];   // barriers passed; what the thread sanitizer knows them by
 	int barrier_line;                // where the first of those waiting stands
 	const char *barrier_file;
 	Parked home_parked;              // the OS thread's own stack
@@ -74,22 +83,22 @@ struct Current {
 };
 inline constexpr Current cur;
 
-static void thread_main();
+SIM_SCHEDULER void thread_main();
 
 // Parks the caller at *park and goes on where `to` is parked.
-SIM_INLINE void go(Block &b, Parked *park, const Parked *to) {
+SIM_SCHEDULER void go(Block &b, Parked *park, const Parked *to) {
 	switch_fiber(self(), park, to == &b.home_parked ? b.home : *fiber_of(to->address()), to);
 }
 
 // A stack for the next thread.
-static inline const Parked *fresh(Block &b) {
-	if (b.idle_count) return &b.idle[--b.idle_count]->parked;
+SIM_SCHEDULER const Parked *fresh(Block &b) {
+	if (b.idle_count && REUSES_STACKS) return &b.idle[--b.idle_count]->parked;
 	Fiber *f = b.stacks->fiber(b.used++);
 	if (f->parked.empty()) begin_fiber(*f, thread_main);
 	return &f->parked;
 }
 
-[[gnu::noinline, gnu::cold]] static void give_up(Block &b, const char *format, ...) {
+[[gnu::cold]] SIM_SCHEDULER void give_up(Block &b, const char *format, ...) {
 	va_list args;
 	va_start(args, format);
 	vsnprintf(b.failure, sizeof b.failure, format, args);
@@ -99,7 +108,7 @@ static inline const Parked *fresh(Block &b) {
 	__builtin_unreachable();
 }
 
-[[gnu::noinline, gnu::cold]] static void deadlock(Block &b) {
+[[gnu::cold]] SIM_SCHEDULER void deadlock(Block &b) {
 	unsigned at_barrier = b.tail - b.limit, left = b.threads - b.ended;
 	if (at_barrier)
 		give_up(b, "deadlock: %u of %u threads wait at %s:%d, %u have returned, %u wait for lanes of their warp", at_barrier,
@@ -108,7 +117,7 @@ static inline const Parked *fresh(Block &b) {
 }
 
 // Parks the caller at *park and goes to whichever thread can run.
-SIM_INLINE void leave(Block &b, Parked *park) {
+SIM_SCHEDULER void leave(Block &b, Parked *park) {
 	const Parked *to;
 	if (b.head != b.limit) to = &b.ring[b.head++ % MAX_THREADS];
 	else if (b.lanes_head != b.lanes_tail) to = &b.lanes[b.lanes_head++ % MAX_THREADS];
@@ -119,7 +128,7 @@ SIM_INLINE void leave(Block &b, Parked *park) {
 }
 
 // Runs threads until none is left to start.
-static void thread_main() {
+SIM_SCHEDULER void thread_main() {
 	Fiber &me = self();
 	Block &b = block();
 	fiber_entered(b.home);
@@ -129,50 +138,58 @@ static void thread_main() {
 			if (b.reverse) n = b.threads - 1 - n;
 			me.number = n;
 			me.thread = y == 1 && b.size.z == 1 ? Index{n, 0, 0} : Index{n % x, n / x % y, n / (x * y)};
+			went_on_from(&b.started);
 			b.call(b.params);
+			came_to(&b.ended);
 			b.ended++;
-		} while (b.head == b.limit && b.lanes_head == b.lanes_tail && b.started < b.threads);
+		} while (REUSES_STACKS && b.head == b.limit && b.lanes_head == b.lanes_tail && b.started < b.threads);
 		b.idle[b.idle_count++] = &me;
 		leave(b, &me.parked);
 	}
 }
 
 // The block's barrier.
-SIM_INLINE void sync_block(const char *file, int line) {
+SIM_SCHEDULER void sync_block(const char *file, int line) {
 	Block &b = block();
+	// By turns: who goes on from one barrier has not met those who came to the next.
+	unsigned *const here = &b.meetings[b.barrier % 2];
+	came_to(here);
 	if (b.tail == b.limit) b.barrier_file = file, b.barrier_line = line;
 	else if (b.barrier_line != line) [[unlikely]]
 		give_up(b, "deadlock: thread %u waits at %s:%d, %u others at %s:%d", self().number, file, line, b.tail - b.limit, b.barrier_file,
 			b.barrier_line);
-	if (b.tail - b.limit + 1 == b.threads) {
-		b.limit = b.tail;
-		return;
-	}
-	leave(b, &b.ring[b.tail++ % MAX_THREADS]);
+	if (b.tail - b.limit + 1 == b.threads) b.limit = b.tail, b.barrier++;
+	else leave(b, &b.ring[b.tail++ % MAX_THREADS]);
+	went_on_from(here);
 }
 
 // Waits until the lanes in mask have come. True for the one that came last,
 // which goes on before the others do.
-static inline bool sync_lanes(Block &b, Warp &w, unsigned lane, unsigned mask) {
-	unsigned bit = 1u << lane;
+SIM_SCHEDULER bool sync_lanes(Block &b, Warp &w, unsigned lane, unsigned mask) {
+	unsigned bit = 1u << lane, first = (unsigned)__builtin_ctz(mask);
 	if (!(mask & bit)) [[unlikely]] give_up(b, "thread %u is not in the mask %#x that it waits for", self().number, mask);
+	char *const here = &w.meetings[first][w.met[first] % 2];
+	came_to(here);
 	w.arrived |= bit;
-	if (mask & ~w.arrived) {
+	bool is_last = !(mask & ~w.arrived);
+	if (is_last) {
+		w.met[first]++;
+		w.arrived &= ~mask;
+		for (unsigned rest = mask & ~bit; rest; rest &= rest - 1) b.lanes[b.lanes_tail++ % MAX_THREADS] = w.parked[__builtin_ctz(rest)];
+	} else {
 		leave(b, &w.parked[lane]);
-		return false;
 	}
-	w.arrived &= ~mask;
-	for (unsigned rest = mask & ~bit; rest; rest &= rest - 1) b.lanes[b.lanes_tail++ % MAX_THREADS] = w.parked[__builtin_ctz(rest)];
-	return true;
+	went_on_from(here);
+	return is_last;
 }
 
 // Lanes that exist: the last warp may be short.
-static inline unsigned lanes_of(const Block &b, unsigned number, unsigned mask) {
+SIM_SCHEDULER unsigned lanes_of(const Block &b, unsigned number, unsigned mask) {
 	unsigned left = b.threads - number / WARP * WARP;
 	return left < WARP ? mask & ((1u << left) - 1) : mask;
 }
 
-static inline void sync_warp(unsigned mask) {
+SIM_SCHEDULER void sync_warp(unsigned mask) {
 	Block &b = block();
 	unsigned number = self().number;
 	sync_lanes(b, b.warps[number / WARP], number % WARP, lanes_of(b, number, mask));
@@ -181,7 +198,7 @@ static inline void sync_warp(unsigned mask) {
 // The value that lane `source` gave. The last to come hands out all values, so
 // one wait is enough: nobody can overwrite what another has not read. A lane
 // outside mask gives NaN bits.
-template <class T> static inline T exchange(unsigned mask, T value, unsigned source) {
+template <class T> SIM_SCHEDULER T exchange(unsigned mask, T value, unsigned source) {
 	static_assert(sizeof(T) <= 8);
 	Block &b = block();
 	unsigned number = self().number, lane = number % WARP;
@@ -199,7 +216,7 @@ template <class T> static inline T exchange(unsigned mask, T value, unsigned sou
 }
 
 // The lanes of mask whose predicate holds.
-static inline unsigned ballot(unsigned mask, bool predicate) {
+SIM_SCHEDULER unsigned ballot(unsigned mask, bool predicate) {
 	Block &b = block();
 	unsigned number = self().number, lane = number % WARP;
 	Warp &w = b.warps[number / WARP];
@@ -238,6 +255,9 @@ public:
 	Worker &operator=(const Worker &) = delete;
 
 	// Runs one block; false: it failed, failure() says how.
+#ifdef SIM_TSAN
+	__attribute__((no_sanitize("thread")))
+#endif
 	bool run(const Grid &g, uint3 index) {
 		Block &b = block;
 		b.index = index, b.size = g.block, b.grid = g.grid;
@@ -251,8 +271,10 @@ public:
 #ifdef SIM_TSAN
 		b.home.tsan = __tsan_get_current_fiber();
 #endif
+		came_to(&b.started);
 		const Parked *first = fresh(b);
 		switch_fiber(b.home, &b.home_parked, *fiber_of(first->address()), first);
+		went_on_from(&b.ended);
 		if (!b.failure[0]) return true; // all fibers are idle in thread_main, and go on there
 		for (unsigned i = 0; i < b.used; i++) stacks.fiber(i)->parked = {};
 		for (Warp &w : b.warps) w.arrived = 0;

@@ -7,7 +7,9 @@
 // variable, which makes threadIdx and a barrier cheap. How near the top varies
 // by whole cache lines: places a power of two apart share their cache sets.
 //
-// Sanitizers are told of every switch.
+// Sanitizers are told of every switch. For the thread sanitizer the fibers of a
+// block are threads that only barriers and shuffles order: it finds barriers
+// that are missing.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -29,6 +31,12 @@
 #include <ucontext.h>
 #endif
 #define SIM_INLINE __attribute__((always_inline)) static inline
+// Functions that the fibers of a block share their scheduler's state in.
+#ifdef SIM_TSAN
+#define SIM_SCHEDULER __attribute__((noinline, no_sanitize("thread"))) static
+#else
+#define SIM_SCHEDULER static inline
+#endif
 
 #pragma GCC visibility push(hidden)
 namespace sim {
@@ -129,7 +137,7 @@ SIM_INLINE void switch_fiber([[maybe_unused]] Fiber &from, Parked *park, [[maybe
 	__sanitizer_start_switch_fiber(&from.fake_stack, to.stack, to.stack_bytes);
 #endif
 #ifdef SIM_TSAN
-	__tsan_switch_to_fiber(to.tsan, 0);
+	__tsan_switch_to_fiber(to.tsan, __tsan_switch_to_fiber_no_sync);
 #endif
 	switch_stack(park, parked);
 #ifdef SIM_ASAN
@@ -137,8 +145,21 @@ SIM_INLINE void switch_fiber([[maybe_unused]] Fiber &from, Parked *park, [[maybe
 #endif
 }
 
+// What happened before came_to(p) in any fiber happens before what follows
+// went_on_from(p); for the thread sanitizer.
+SIM_INLINE void came_to([[maybe_unused]] void *p) {
+#ifdef SIM_TSAN
+	__tsan_release(p);
+#endif
+}
+SIM_INLINE void went_on_from([[maybe_unused]] void *p) {
+#ifdef SIM_TSAN
+	__tsan_acquire(p);
+#endif
+}
+
 // First statement of a fiber's main function.
-static inline void fiber_entered([[maybe_unused]] Fiber &home) {
+SIM_SCHEDULER void fiber_entered([[maybe_unused]] Fiber &home) {
 #ifdef SIM_ASAN
 	const void *bottom;
 	size_t bytes;
@@ -148,7 +169,7 @@ static inline void fiber_entered([[maybe_unused]] Fiber &home) {
 }
 
 // Parks f at the beginning of main.
-static inline void begin_fiber(Fiber &f, void (*main)()) {
+SIM_SCHEDULER void begin_fiber(Fiber &f, void (*main)()) {
 #ifdef SIM_ASAN
 	__asan_unpoison_memory_region(f.stack, (char *)&f - f.stack); // frames that were given up
 #endif

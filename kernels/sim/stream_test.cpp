@@ -256,11 +256,16 @@ TEST(stream_handles) {
 	CUdeviceptr p = alloc(4);
 	OK(cuMemsetD32Async(p, 3, 1, s));
 	OK(c.launch("add", 1, 1, s, p, 1, 1));
+	CUevent e;
+	EQUAL(cuEventCreate(&e, 8), CUDA_ERROR_INVALID_VALUE);
+	MUST(cuEventCreate(&e, 0));
+	OK(cuEventRecord(e, s));
 	OK(cuStreamDestroy(s)); // what is queued still runs
+	OK(cuEventSynchronize(e));
+	OK(cuEventDestroy(e));
 	EQUAL(cuStreamSynchronize(s), CUDA_ERROR_INVALID_HANDLE);
 	EQUAL(cuStreamDestroy(s), CUDA_ERROR_INVALID_HANDLE);
 	EQUAL(c.launch("add", 1, 1, s, p, 1, 1), CUDA_ERROR_INVALID_HANDLE);
-	usleep(50000);
 	EQUAL(read_int(p), 4);
 	OK(cuMemFree(p));
 }
