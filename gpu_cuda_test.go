@@ -230,13 +230,17 @@ func TestGPUMemoryThatAnotherHas(t *testing.T) {
 	hold("251658240") // 240 MiB of 256
 	id := s.submit(train(`{"data": {"source": "iris"}, "model": [{"linear": 1024}, {"linear": 1024}, {"linear": 1024},
 		{"linear": 1024}, {"linear": 3}], "epochs": 1000, "batch_size": 4, "device": "gpu"}`))[0]
-	s.until(id, "its return", func(j api.JobDetail) bool {
-		return j.State == api.Queued && strings.HasPrefix(j.Reason, "waits for memory on gpu0: another process holds ")
+	back := s.until(id, "its return", func(j api.JobDetail) bool {
+		return slices.ContainsFunc(j.Events, func(e api.Event) bool { return e.Type == "requeued" })
 	})
+	if last := back.Events[len(back.Events)-1]; !strings.HasPrefix(last.Message, "waits for memory on gpu0: another process holds ") {
+		t.Errorf("it came back because %q", last.Message)
+	}
 	if job := s.ended(s.submit(train(fmt.Sprintf(onGPU, 5, 1)))[0]); job.State != api.Succeeded {
 		t.Errorf("a small job %s: %+v", job.State, job.Error)
 	}
-	if job, err := s.client.Job(t.Context(), id); err != nil || job.Attempt > 2 {
+	if job, err := s.client.Job(t.Context(), id); err != nil || job.Attempt > 2 ||
+		!strings.HasPrefix(job.Reason, "waits for memory on gpu0: another process holds ") {
 		t.Errorf("%+v, %v", job, err)
 	}
 	hold("0")

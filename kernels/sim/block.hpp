@@ -255,10 +255,7 @@ public:
 	Worker &operator=(const Worker &) = delete;
 
 	// Runs one block; false: it failed, failure() says how.
-#ifdef SIM_TSAN
-	__attribute__((no_sanitize("thread")))
-#endif
-	bool run(const Grid &g, uint3 index) {
+	SIM_UNSEEN bool run(const Grid &g, uint3 index) {
 		Block &b = block;
 		b.index = index, b.size = g.block, b.grid = g.grid;
 		b.call = g.call, b.params = g.params;
@@ -271,6 +268,7 @@ public:
 #ifdef SIM_TSAN
 		b.home.tsan = __tsan_get_current_fiber();
 #endif
+		if (!REUSES_STACKS) stacks.fiber(b.threads - 1); // now: the sanitizer orders who makes a fiber before it
 		came_to(&b.started);
 		const Parked *first = fresh(b);
 		switch_fiber(b.home, &b.home_parked, *fiber_of(first->address()), first);

@@ -33,8 +33,10 @@
 #define SIM_INLINE __attribute__((always_inline)) static inline
 // Functions that the fibers of a block share their scheduler's state in.
 #ifdef SIM_TSAN
-#define SIM_SCHEDULER __attribute__((noinline, no_sanitize("thread"))) static
+#define SIM_UNSEEN __attribute__((noinline, no_sanitize("thread")))
+#define SIM_SCHEDULER SIM_UNSEEN static
 #else
+#define SIM_UNSEEN
 #define SIM_SCHEDULER static inline
 #endif
 
@@ -220,7 +222,7 @@ public:
 	// Whether p is of one of the stacks made so far.
 	bool has(uintptr_t p) const { return p - (uintptr_t)base < made * STACK_BYTES; }
 
-	Fiber *fiber(unsigned i) {
+	SIM_UNSEEN Fiber *fiber(unsigned i) {
 		for (; made <= i; made++) {
 			char *stack = base + made * STACK_BYTES;
 			if (mprotect(stack + PAGE_BYTES, STACK_BYTES - PAGE_BYTES, PROT_READ | PROT_WRITE)) abort();
