@@ -227,7 +227,7 @@ func TestGPUMemoryThatAnotherHas(t *testing.T) {
 	hold("0")
 	s := serveOn(t, t.TempDir(), "auto", simulator(t, "CUDASIM_MEMORY=268435456", "CUDASIM_HELD="+held))
 	defer s.stop()
-	hold("251658240") // 240 MiB of 256
+	hold("226492416") // 216 MiB of 256
 	id := s.submit(train(`{"data": {"source": "iris"}, "model": [{"linear": 1024}, {"linear": 1024}, {"linear": 1024},
 		{"linear": 1024}, {"linear": 3}], "epochs": 1000, "batch_size": 4, "device": "gpu"}`))[0]
 	back := s.until(id, "its return", func(j api.JobDetail) bool {

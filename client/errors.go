@@ -67,6 +67,13 @@ func exitCode(err error) int {
 	if e, ok := errors.AsType[*exitError](err); ok {
 		return e.code
 	}
+	// A worker's: its daemon tells them apart.
+	if e, ok := errors.AsType[interface {
+		error
+		ExitStatus() int
+	}](err); ok {
+		return e.ExitStatus()
+	}
 	if isUsage(err) {
 		return exitUsage
 	}
@@ -111,6 +118,12 @@ func hint(err error) string {
 	}
 	if e, ok := errors.AsType[*sweep.Error](err); ok {
 		return e.Hint
+	}
+	if e, ok := errors.AsType[interface {
+		error
+		Hint() string
+	}](err); ok {
+		return e.Hint()
 	}
 	if e := api.AsError(err); e != nil {
 		return e.Hint

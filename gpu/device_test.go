@@ -3,6 +3,7 @@ package gpu
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -17,14 +18,32 @@ import (
 	"weft/gpu/train/dataset"
 )
 
+// work is a worker's life as package client runs it.
+func work(args []string) int {
+	err := WorkerMain(context.Background(), args)
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintln(os.Stderr, "weft:", err)
+	if h, ok := errors.AsType[interface {
+		error
+		Hint() string
+	}](err); ok {
+		fmt.Fprintln(os.Stderr, "try:", h.Hint())
+	}
+	if e, ok := errors.AsType[interface {
+		error
+		ExitStatus() int
+	}](err); ok {
+		return e.ExitStatus()
+	}
+	return 1
+}
+
 // The test binary is its own worker.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 2 && os.Args[1] == "worker" {
-		if err := WorkerMain(context.Background(), os.Args[2:]); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		os.Exit(0)
+		os.Exit(work(os.Args[2:]))
 	}
 	if err := giveDriver(); err != nil {
 		fmt.Fprintln(os.Stderr, err)

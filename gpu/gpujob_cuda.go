@@ -22,7 +22,6 @@ type gpuJob struct {
 	steps   int64     // planned
 	epochs  int
 	quantum int64 // that the device last told of
-	epoch   int64 // the last that it told of
 	done    bool  // the device has nothing more to do for it
 	seat    int   // on the status page
 	going   bool  // is on the lane's list of those that leave
@@ -104,7 +103,7 @@ func (g *gpuLanes) prepare(j *gpuJob) (state *train.State, err error) {
 		data.Release()
 		return nil, err
 	}
-	g.memory.add(set, p.Bytes)
+	g.memory.add(p.Bytes)
 	_, j.steps, j.epochs = j.spec.Plan(set.TrainRows)
 	return state, nil
 }
@@ -137,7 +136,6 @@ func (g *gpuLanes) handOver(j *gpuJob, state *train.State, err error) {
 
 // giveBack returns a job that the device has no memory for.
 func (g *gpuLanes) giveBack(j *gpuJob) {
-	g.memory.exhausted()
 	taken, err := g.memory.taken()
 	if err != nil {
 		g.die("look for memory", err)
@@ -158,14 +156,10 @@ func (g *gpuLanes) advanced(j *gpuJob, took time.Duration) (urgent bool) {
 	s := j.laid.Status()
 	t := tally{took: took, trained: true, progress: Progress{
 		Epoch: int(s.Epoch), Epochs: j.epochs, Step: s.Step, Steps: j.steps, TrainLoss: finiteOr(s.Loss, 0)}}
-	if s.Quantum != j.quantum || took > 0 {
+	if s.Quantum != j.quantum {
 		j.quantum = s.Quantum
 		for i := range min(max(s.Reports, 0), kernels.MaxReports) {
 			r := &s.Report[i]
-			if r.Epoch <= j.epoch {
-				continue // lanes number their quanta alike, and the job has moved
-			}
-			j.epoch = r.Epoch
 			t.epochs = append(t.epochs, EpochEnded{Epoch: int(r.Epoch), Step: r.Step, Metrics: program.Metrics(r)})
 		}
 	}

@@ -5,7 +5,6 @@ package gpu
 import (
 	"errors"
 	"fmt"
-	"os"
 	"runtime"
 	"sync"
 	"time"
@@ -35,7 +34,8 @@ type gpuLanes struct {
 	threads sync.WaitGroup // preparers and lanes; they end after drain
 	watches sync.WaitGroup // of memory that others have
 	dying   sync.Once
-	ended   chan struct{} // closed when the threads have ended
+	lost    chan<- *lostError // has room for the one that dying sends
+	ended   chan struct{}     // closed when the threads have ended
 
 	// Guarded by roster.mu.
 	waiting  []*gpuJob  // for a preparer
@@ -52,8 +52,10 @@ var _ engine = (*gpuLanes)(nil)
 // take a processor, copying waits for its turn.
 const preparers = 4
 
-func startGPULanes(ros *roster, status statusPage, dev *lane.Device, memory *deviceMemory, sharing Sharing) *gpuLanes {
-	g := &gpuLanes{roster: ros, dev: dev, memory: memory, status: status, sharing: sharing,
+func startGPULanes(
+	ros *roster, status statusPage, dev *lane.Device, memory *deviceMemory, sharing Sharing, lost chan<- *lostError,
+) *gpuLanes {
+	g := &gpuLanes{roster: ros, dev: dev, memory: memory, status: status, sharing: sharing, lost: lost,
 		copies: newCopyBudget(), seats: map[int64]*gpuJob{}, ended: make(chan struct{})}
 	g.queued = sync.NewCond(&ros.mu)
 	for i := range preparers {
@@ -145,7 +147,7 @@ func (g *gpuLanes) free(j *gpuJob) {
 		return
 	}
 	g.onDevice(func() error { return j.laid.Close() })
-	g.memory.remove(j.data.set, j.laid.Program().Bytes)
+	g.memory.add(-j.laid.Program().Bytes)
 	j.laid = nil
 }
 
@@ -172,8 +174,7 @@ func (g *gpuLanes) die(what string, err error) {
 		if status == exitBroken {
 			f.Hint = "see nvidia-smi -q and the kernel's log (dmesg) for NVRM lines; the GPU may need a reset"
 		}
-		lastWords(IDOf(g.dev.Info().Index), f)
-		os.Exit(status) // at once: the driver's own exit may hang
+		g.lost <- &lostError{IDOf(g.dev.Info().Index), f, status}
 	})
 	select {} // whoever else met the error; the process ends
 }

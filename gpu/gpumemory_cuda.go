@@ -3,10 +3,9 @@
 package gpu
 
 import (
-	"sync"
+	"sync/atomic"
 
 	"weft/gpu/lane"
-	"weft/gpu/train/dataset"
 )
 
 const (
@@ -25,16 +24,7 @@ type deviceMemory struct {
 	reserve      int64
 	takenAtStart int64
 
-	mu   sync.Mutex // guards what follows
-	jobs int64      // bytes of jobs
-	sets map[string]*cachedSet
-}
-
-// A cachedSet is a data set that was put on the device. It may stay there
-// without users, until the device is short of memory.
-type cachedSet struct {
-	bytes int64
-	users int
+	jobs atomic.Int64 // bytes of jobs
 }
 
 // newDeviceMemory measures a device that has no jobs yet. limit, if not 0,
@@ -45,7 +35,7 @@ func newDeviceMemory(dev *lane.Device, limit int64) (*deviceMemory, error) {
 		return nil, err
 	}
 	total := dev.Info().MemoryBytes
-	m := &deviceMemory{dev: dev, sets: map[string]*cachedSet{}}
+	m := &deviceMemory{dev: dev}
 	m.reserve = min(max(total/64, leastReserve), mostReserve, total/8)
 	own := min(total-free, contextBytes, total/8)
 	m.capacity = max(total-own-m.reserve, 0)
@@ -62,12 +52,7 @@ func (m *deviceMemory) taken() (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	ours := m.jobs
-	for _, set := range m.sets {
-		ours += set.bytes
-	}
+	ours := m.jobs.Load() + m.dev.DataBytes()
 	taken := m.capacity - max(free+ours-m.reserve, 0)
 	if taken < m.reserve/2 { // rounding, as like as not
 		return 0, nil
@@ -75,33 +60,5 @@ func (m *deviceMemory) taken() (int64, error) {
 	return taken, nil
 }
 
-func (m *deviceMemory) add(set *dataset.Set, job int64) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.jobs += job
-	have := m.sets[set.Hash]
-	if have == nil {
-		have = &cachedSet{bytes: 4 * int64(len(set.X)+len(set.Labels)+len(set.Targets))}
-		m.sets[set.Hash] = have
-	}
-	have.users++
-}
-
-func (m *deviceMemory) remove(set *dataset.Set, job int64) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.jobs -= job
-	m.sets[set.Hash].users--
-}
-
-// exhausted notes that the device gave up all data sets without users before it
-// had no memory.
-func (m *deviceMemory) exhausted() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for hash, set := range m.sets {
-		if set.users == 0 {
-			delete(m.sets, hash)
-		}
-	}
-}
+// add counts a job's bytes in, or out where they are below 0.
+func (m *deviceMemory) add(bytes int64) { m.jobs.Add(bytes) }

@@ -8,7 +8,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
 	"runtime"
 	"slices"
 
@@ -38,23 +37,30 @@ func gpuWorker(ctx context.Context, conn *proc.Conn, args []string) error {
 	runtime.LockOSThread() // the context is bound to this thread
 	dev, err := openDevice(*index, *uuid, lane.Options{Quantum: *quantum})
 	if err != nil {
-		lastWords(IDOf(*index), faultOf(err))
-		os.Exit(exitBroken)
+		return &lostError{IDOf(*index), faultOf(err), exitBroken}
 	}
 	room, err := newDeviceMemory(dev, *memory)
 	if err != nil {
-		lastWords(IDOf(*index), faultOf(err))
-		os.Exit(exitBroken)
+		return &lostError{IDOf(*index), faultOf(err), exitBroken}
 	}
 	ready := readyFrame{Name: dev.Info().Name, MemoryBytes: room.capacity, TakenBytes: room.takenAtStart}
+	lost := make(chan *lostError, 1)
 	w := newWorker(conn, func(ros *roster, status statusPage) engine {
-		return startGPULanes(ros, status, dev, room, Sharing(*sharing))
+		return startGPULanes(ros, status, dev, room, Sharing(*sharing), lost)
 	})
-	err = proc.Serve(ctx, conn, proc.ServeConfig{Handle: w.handle, Drain: w.drain, Ready: encode(ready)})
-	if err == nil {
-		err = dev.Close() // after a drain, which names what was not given back
+	served := make(chan error, 1)
+	go func() {
+		served <- proc.Serve(ctx, conn, proc.ServeConfig{Handle: w.handle, Drain: w.drain, Ready: encode(ready)})
+	}()
+	select {
+	case err := <-served:
+		if err == nil {
+			err = dev.Close() // after a drain, which names what was not given back
+		}
+		return err
+	case err := <-lost:
+		return err // and with it the process ends, at once: closing anything may hang
 	}
-	return err
 }
 
 // openDevice makes the context, on the GPU that was found under that number.
@@ -71,13 +77,17 @@ func openDevice(index int, uuid string, o lane.Options) (*lane.Device, error) {
 	return dev, nil
 }
 
-// lastWords says why this worker ends, for [lastError] on the daemon's side.
-func lastWords(id string, f *train.Fault) {
-	fmt.Fprintf(os.Stderr, "weft: %s: %s\n", id, f.Message)
-	if f.Hint != "" {
-		fmt.Fprintf(os.Stderr, "try: %s\n", f.Hint)
-	}
+// A lostError ends a worker that has no context, or lost it. It is the worker's
+// last word, which [lastError] reads on the daemon's side.
+type lostError struct {
+	id     string
+	fault  *train.Fault
+	status int // the process's
 }
+
+func (e *lostError) Error() string   { return e.id + ": " + e.fault.Message }
+func (e *lostError) Hint() string    { return e.fault.Hint }
+func (e *lostError) ExitStatus() int { return e.status }
 
 // exitOf is the status with which a worker ends whose context is lost.
 func exitOf(err error) int {

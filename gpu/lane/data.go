@@ -13,10 +13,11 @@ import (
 // Data is a data set in the device's memory. Jobs on equal content share it;
 // it stays there, for the next job, until memory is wanted.
 type Data struct {
-	dev  *Device
-	at   cuda.Ptr
-	ptrs program.DataPtrs
-	refs int // guarded by dev.mu
+	dev   *Device
+	at    cuda.Ptr
+	bytes int64
+	ptrs  program.DataPtrs
+	refs  int // guarded by dev.mu
 }
 
 // Data returns the set with this content, copied to the device if it is not
@@ -30,7 +31,8 @@ func (d *Device) Data(set *dataset.Set) (*Data, error) {
 	}
 	data := &Data{dev: d, refs: 1, ptrs: program.DataPtrs{Spreads: program.SpreadsOf(set)}}
 	x, labels, targets := bytesOf(set.X), bytesOf(set.Labels), bytesOf(set.Targets)
-	at, err := d.allocLocked(aligned(len(x)) + aligned(len(labels)) + aligned(len(targets)))
+	data.bytes = aligned(len(x)) + aligned(len(labels)) + aligned(len(targets))
+	at, err := d.allocLocked(data.bytes)
 	if err != nil {
 		return nil, err
 	}
@@ -50,6 +52,7 @@ func (d *Device) Data(set *dataset.Set) (*Data, error) {
 		next += cuda.Ptr(aligned(len(array.src)))
 	}
 	d.sets[set.Hash] = data
+	d.cached.Add(data.bytes)
 	return data, nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"weft/gpu/cuda"
@@ -37,12 +38,18 @@ type Device struct {
 	kernel  Kernel
 	usage   usage
 
-	mu     sync.Mutex // guards what follows
+	quanta atomic.Int64 // run so far, on all lanes
+
+	mu     sync.Mutex // guards what follows; held while data is copied to the device
 	copies *cuda.Stream
 	stage  *cuda.Host // what uploads pass through, a chunk at a time
-	free   []*cuda.Host
-	held   int64 // bytes of free
 	sets   map[string]*Data
+
+	cached atomic.Int64 // bytes of sets
+
+	pinMu sync.Mutex // guards what follows; lanes take it, so it is never held for long
+	free  []*cuda.Host
+	held  int64 // bytes of free
 }
 
 // Open makes a context on the GPU with that index, bound to the calling thread,
@@ -116,10 +123,15 @@ func (d *Device) Free() (int64, error) {
 	return free + held - used, nil
 }
 
+// DataBytes is the device memory of all data sets that are there, used or not.
+func (d *Device) DataBytes() int64 { return d.cached.Load() }
+
 // Close gives everything back. Lanes and jobs must be closed before.
 func (d *Device) Close() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.pinMu.Lock()
+	defer d.pinMu.Unlock()
 	var errs []error
 	for _, set := range d.sets {
 		errs = append(errs, d.freeLocked(set.at))

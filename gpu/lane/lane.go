@@ -30,7 +30,7 @@ type Lane struct {
 	room    int // slots that header and table hold
 	blocks  int // slots of the table now
 	layout  Kernel
-	quantum int64
+	quantum int64 // the last one's number
 	graph   gridGraph
 }
 
@@ -69,9 +69,9 @@ func (l *Lane) Close() error {
 	if l.header != nil {
 		errs = append(errs, l.dev.unpin(l.header))
 	}
-	l.dev.mu.Lock()
-	errs = append(errs, l.dev.freeLocked(l.table))
-	l.dev.mu.Unlock()
+	if l.table != 0 {
+		errs = append(errs, l.stream.FreeAsync(l.table), l.stream.Synchronize())
+	}
 	return errors.Join(append(errs, l.stream.Close())...)
 }
 
@@ -134,7 +134,7 @@ func (l *Lane) launch(kernel Kernel) error {
 	if err := l.tabulate(kernel); err != nil {
 		return err
 	}
-	l.quantum++
+	l.quantum = l.dev.quanta.Add(1)
 	budget := l.dev.quantum
 	if waves := (len(l.gang) + l.dev.room - 1) / l.dev.room; kernel == Block && waves > 1 {
 		budget /= time.Duration(waves)
@@ -222,12 +222,14 @@ func (l *Lane) reserve(slots int) error {
 	if err != nil {
 		return err
 	}
-	l.dev.mu.Lock()
-	table, err := l.dev.allocLocked(bytes)
-	if err == nil {
-		err = l.dev.freeLocked(l.table)
+	// In order of this stream, so that the lane waits for nobody's uploads.
+	table, err := l.stream.AllocAsync(bytes)
+	if err == nil && l.table != 0 {
+		err = l.stream.FreeAsync(l.table)
 	}
-	l.dev.mu.Unlock()
+	if cuda.IsOutOfMemory(err) {
+		err = ErrNoMemory
+	}
 	if err != nil {
 		return errors.Join(err, l.dev.unpin(header))
 	}

@@ -16,7 +16,7 @@ const (
 	smallPinned = 4 << 10
 )
 
-// alloc takes device memory in order of the copy stream, so that no other
+// allocLocked takes device memory in order of the copy stream, so that no other
 // stream waits. When there is too little, data sets that nobody uses are given
 // up first. It needs d.mu.
 func (d *Device) allocLocked(bytes int64) (cuda.Ptr, error) {
@@ -71,14 +71,8 @@ func (d *Device) uploadLocked(to cuda.Ptr, src []byte) error {
 // pinned returns pinned memory of at least that size, a power of two.
 func (d *Device) pinned(bytes int64) (*cuda.Host, error) {
 	size := int64(1) << bits.Len64(uint64(max(bytes, smallPinned)-1))
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for i, h := range d.free {
-		if int64(len(h.Bytes)) == size {
-			d.free = append(d.free[:i], d.free[i+1:]...)
-			d.held -= size
-			return h, nil
-		}
+	if h := d.kept(size); h != nil {
+		return h, nil
 	}
 	h, err := d.ctx.AllocHost(size)
 	if err != nil {
@@ -87,19 +81,43 @@ func (d *Device) pinned(bytes int64) (*cuda.Host, error) {
 	return h, nil
 }
 
+// kept takes pinned memory of that size from what was kept; nil: there is none.
+func (d *Device) kept(size int64) *cuda.Host {
+	d.pinMu.Lock()
+	defer d.pinMu.Unlock()
+	for i, h := range d.free {
+		if int64(len(h.Bytes)) == size {
+			last := len(d.free) - 1
+			d.free[i] = d.free[last]
+			d.free = d.free[:last]
+			d.held -= size
+			return h
+		}
+	}
+	return nil
+}
+
 // unpin takes pinned memory back.
 func (d *Device) unpin(h *cuda.Host) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.held+int64(len(h.Bytes)) > keptBytes {
-		if err := h.Free(); err != nil {
-			return fmt.Errorf("unpin host memory: %w", err)
-		}
+	if d.keep(h) {
 		return nil
 	}
-	d.free = append(d.free, h)
-	d.held += int64(len(h.Bytes))
+	if err := h.Free(); err != nil {
+		return fmt.Errorf("unpin host memory: %w", err)
+	}
 	return nil
+}
+
+func (d *Device) keep(h *cuda.Host) bool {
+	d.pinMu.Lock()
+	defer d.pinMu.Unlock()
+	bytes := int64(len(h.Bytes))
+	if d.held+bytes > keptBytes {
+		return false
+	}
+	d.free = append(d.free, h)
+	d.held += bytes
+	return true
 }
 
 // evictLocked gives up a data set that no job uses and reports whether there
@@ -108,6 +126,7 @@ func (d *Device) evictLocked() (bool, error) {
 	for hash, set := range d.sets {
 		if set.refs == 0 {
 			delete(d.sets, hash)
+			d.cached.Add(-set.bytes)
 			return true, errors.Join(d.freeLocked(set.at), d.copies.Synchronize())
 		}
 	}

@@ -103,6 +103,7 @@ SIM_SCHEDULER const Parked *fresh(Block &b) {
 	va_start(args, format);
 	vsnprintf(b.failure, sizeof b.failure, format, args);
 	va_end(args);
+	came_to(&b.ended);
 	Parked lost;
 	go(b, &lost, &b.home_parked);
 	__builtin_unreachable();
@@ -289,8 +290,9 @@ public:
 
 	// From a signal handler, on top of a thread that cannot go on: ends the
 	// block as failed.
-	[[noreturn]] void escape(const char *why) {
+	[[noreturn]] SIM_UNSEEN void escape(const char *why) {
 		snprintf(block.failure, sizeof block.failure, "%s", why);
+		came_to(&block.ended);
 		Fiber here{};
 		Parked lost;
 		switch_fiber(here, &lost, block.home, &block.home_parked);

@@ -40,7 +40,7 @@ TEST(block_barriers) {
 				v[t] = i * n + t;
 				__syncthreads();
 				unsigned other = (t + i * 7 + 1) % n;
-				wrong += v[other] != i * n + other;
+				atomicAdd(&wrong, v[other] != i * n + other);
 				__syncthreads();
 			}
 		});
@@ -51,7 +51,9 @@ TEST(block_barriers) {
 TEST(block_reverse_order) {
 	setenv("CUDASIM_ORDER", "reverse", 1);
 	std::vector<unsigned> order;
-	block({40}, 0, [&] { order.push_back(threadIdx.x); });
+	int place = 0;
+	order.resize(40);
+	block({40}, 0, [&] { order[(size_t)atomicAdd(&place, 1)] = threadIdx.x; });
 	for (unsigned i = 0; i < 40; i++) EQUAL(order[i], 39 - i);
 }
 
@@ -61,12 +63,12 @@ template <class T> static void check_shuffles() {
 		unsigned t = threadIdx.x, lane = t % 32, warp = t - lane;
 		T mine = (T)(t * 3);
 		auto of = [&](unsigned l) { return (T)((warp + l) * 3); };
-		wrong += __shfl_sync(~0u, mine, 5) != of(5);
-		wrong += __shfl_sync(~0u, mine, (int)lane + 1, 8) != of((lane & ~7u) | ((lane + 1) & 7));
-		for (int x = 16; x; x /= 2) wrong += __shfl_xor_sync(~0u, mine, x) != of(lane ^ (unsigned)x);
-		wrong += __shfl_down_sync(~0u, mine, 3) != of(lane + 3 < 32 ? lane + 3 : lane);
-		wrong += __shfl_up_sync(~0u, mine, 3) != of(lane >= 3 ? lane - 3 : lane);
-		wrong += __shfl_down_sync(~0u, mine, 3, 16) != of(lane % 16 + 3 < 16 ? lane + 3 : lane);
+		atomicAdd(&wrong, __shfl_sync(~0u, mine, 5) != of(5));
+		atomicAdd(&wrong, __shfl_sync(~0u, mine, (int)lane + 1, 8) != of((lane & ~7u) | ((lane + 1) & 7)));
+		for (int x = 16; x; x /= 2) atomicAdd(&wrong, __shfl_xor_sync(~0u, mine, x) != of(lane ^ (unsigned)x));
+		atomicAdd(&wrong, __shfl_down_sync(~0u, mine, 3) != of(lane + 3 < 32 ? lane + 3 : lane));
+		atomicAdd(&wrong, __shfl_up_sync(~0u, mine, 3) != of(lane >= 3 ? lane - 3 : lane));
+		atomicAdd(&wrong, __shfl_down_sync(~0u, mine, 3, 16) != of(lane % 16 + 3 < 16 ? lane + 3 : lane));
 	});
 	EQUAL(wrong, 0);
 }
@@ -79,9 +81,9 @@ TEST(block_shuffles_of_halves) {
 	int wrong = 0;
 	block({32}, 0, [&] {
 		unsigned lane = threadIdx.x, half = lane / 16, mask = half ? 0xffff0000u : 0xffffu;
-		for (unsigned i = 0; i < (half ? 7 : 3); i++) wrong += __shfl_xor_sync(mask, lane + i, 1) != (lane ^ 1) + i;
+		for (unsigned i = 0; i < (half ? 7 : 3); i++) atomicAdd(&wrong, __shfl_xor_sync(mask, lane + i, 1) != (lane ^ 1) + i);
 		__syncthreads();
-		wrong += __shfl_sync(~0u, lane, 31) != 31;
+		atomicAdd(&wrong, __shfl_sync(~0u, lane, 31) != 31);
 	});
 	EQUAL(wrong, 0);
 }
@@ -108,9 +110,9 @@ TEST(block_reduction) {
 TEST(block_votes) {
 	int wrong = 0;
 	block({64}, 0, [&] {
-		wrong += __ballot_sync(~0u, threadIdx.x % 3 == 0) != (threadIdx.x < 32 ? 0x49249249u : 0x92492492u);
-		wrong += !__any_sync(~0u, threadIdx.x % 32 == 7) || __any_sync(~0u, 0);
-		wrong += !__all_sync(~0u, 1) || __all_sync(~0u, threadIdx.x % 32 != 7);
+		atomicAdd(&wrong, __ballot_sync(~0u, threadIdx.x % 3 == 0) != (threadIdx.x < 32 ? 0x49249249u : 0x92492492u));
+		atomicAdd(&wrong, !__any_sync(~0u, threadIdx.x % 32 == 7) || __any_sync(~0u, 0));
+		atomicAdd(&wrong, !__all_sync(~0u, 1) || __all_sync(~0u, threadIdx.x % 32 != 7));
 		__syncwarp();
 	});
 	EQUAL(wrong, 0);
@@ -121,8 +123,8 @@ TEST(block_short_warp) {
 	int wrong = 0;
 	block({37}, 0, [&] {
 		__syncwarp();
-		wrong += __ballot_sync(~0u, 1) != (threadIdx.x < 32 ? ~0u : 0x1fu);
-		wrong += __shfl_sync(~0u, threadIdx.x, 2) != threadIdx.x / 32 * 32 + 2;
+		atomicAdd(&wrong, __ballot_sync(~0u, 1) != (threadIdx.x < 32 ? ~0u : 0x1fu));
+		atomicAdd(&wrong, __shfl_sync(~0u, threadIdx.x, 2) != threadIdx.x / 32 * 32 + 2);
 	});
 	EQUAL(wrong, 0);
 }

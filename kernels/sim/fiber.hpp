@@ -34,7 +34,7 @@
 // Functions that the fibers of a block share their scheduler's state in.
 #ifdef SIM_TSAN
 #define SIM_UNSEEN __attribute__((noinline, no_sanitize("thread")))
-#define SIM_SCHEDULER SIM_UNSEEN static
+#define SIM_SCHEDULER __attribute__((noinline, unused, no_sanitize("thread"))) static
 #else
 #define SIM_UNSEEN
 #define SIM_SCHEDULER static inline

@@ -15,9 +15,10 @@ void set(const char *variable, const std::string &value) { setenv(variable, valu
 
 std::string temporary(const char *name) {
 	static const std::string folder = [] {
-		char path[] = "/tmp/simtest-XXXXXX";
-		if (!mkdtemp(path)) abort();
-		return std::string(path);
+		const char *parent = getenv("TMPDIR");
+		std::string path = std::string(parent ? parent : "/tmp") + "/simtest-XXXXXX";
+		if (!mkdtemp(path.data())) abort();
+		return path;
 	}();
 	return folder + "/" + name;
 }

@@ -132,8 +132,11 @@ void hang() {
 CUresult poison() { return (CUresult)fatal.load(std::memory_order_acquire); }
 
 void set_poison(CUresult code, const std::string &why) {
-	int none = CUDA_SUCCESS;
-	if (fatal.compare_exchange_strong(none, code)) fprintf(stderr, "cudasim: %s\n", why.c_str());
+	static std::mutex *const mutex = new std::mutex;
+	std::lock_guard lock(*mutex);
+	if (poison()) return;
+	fprintf(stderr, "cudasim: %s\n", why.c_str()); // before anybody sees the error
+	fatal.store(code, std::memory_order_release);
 }
 
 void start_thread(void (*body)(void *), void *argument) {
