@@ -147,7 +147,8 @@ DEV void run_launch(const Gang &gang, const Slot &slot, u32 left) {
 		__threadfence(); // what the others wrote
 		j->arrived = 0;
 		advance(*j, gang.quantum);
-		if (may_rest(*j)) tell(*j, gang.quantum);
+		// Once a graph, when nothing more fits into it: the host's memory is far.
+		if (!has_work(*j, gang.quantum) || (may_rest(*j) && left < j->sections[j->cursor.doing].count + 2)) tell(*j, gang.quantum);
 	}
 }
 

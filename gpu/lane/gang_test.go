@@ -86,9 +86,11 @@ func TestSameBits(t *testing.T) {
 }
 
 // changingGangs runs jobs on two lanes. After each quantum some leave with a
-// snapshot, and others come back from theirs, perhaps on the other lane.
+// snapshot, and others come back from theirs, perhaps on the other lane. Quanta
+// are so short that by one block a job does one section in each.
 func changingGangs(t *testing.T, d *Device, jobs []traintest.Job, want []*train.State) {
-	d.kernel = Auto
+	defer func(was time.Duration) { d.quantum = was }(d.quantum)
+	d.quantum = time.Nanosecond
 	rng := rand.New(rand.NewPCG(1, 2))
 	lanes := []*Lane{newLane(t, d), newLane(t, d)}
 	states := make([]*train.State, len(jobs))
@@ -106,6 +108,10 @@ func changingGangs(t *testing.T, d *Device, jobs []traintest.Job, want []*train.
 			lanes[rng.IntN(2)].Join(j)
 		}
 		for _, l := range lanes {
+			d.kernel = Block
+			if rng.IntN(20) == 0 {
+				d.kernel = Grid
+			}
 			outcomes, err := l.Run()
 			if err != nil {
 				t.Fatal(err)
