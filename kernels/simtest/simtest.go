@@ -86,7 +86,7 @@ func build(target string) (string, error) {
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
 		return "", fmt.Errorf("build simulator: %w", err)
 	}
-	out, err := exec.Command("make", "-C", filepath.Join(root, "kernels", "sim"), "OUT="+dir, target).CombinedOutput()
+	out, err := exec.Command("make", "-C", filepath.Join(root, "kernels", "sim"), "OUT="+dir, target).CombinedOutput() // #nosec G204 -- our own Makefile
 	if err != nil {
 		return "", fmt.Errorf("build simulator: %w\n%s", err, out)
 	}
