@@ -234,7 +234,7 @@ func TestRefusedMemoryDoesNotSpin(t *testing.T) {
 		id := b.submit(onDevice("gpu"))
 		starts := 0
 		for range 10 * 60 { // ten minutes
-			for len(b.gpu.started) > starts {
+			for b.settle(); len(b.gpu.started) > starts; b.settle() {
 				starts++
 				b.gpu.emit(gpu.Returned{Job: id, NeedBytes: 1000})
 			}

@@ -7,8 +7,10 @@ import (
 	"testing"
 )
 
-// TestTiles compiles each program of test/ with sanitizers and runs it: every
-// operation's tiles against a float64 reference.
+// TestTiles compiles each program of test/ and runs it: every operation's tiles
+// against a float64 reference. Under the race detector it is the kernels that
+// are searched for races, for each of a block's threads is one to the thread
+// sanitizer too; else for accesses outside of buffers.
 func TestTiles(t *testing.T) {
 	gxx, err := exec.LookPath("g++")
 	if err != nil {
@@ -22,8 +24,12 @@ func TestTiles(t *testing.T) {
 		t.Run(strings.TrimSuffix(filepath.Base(source), "_test.cpp"), func(t *testing.T) {
 			t.Parallel()
 			binary := filepath.Join(t.TempDir(), "test")
+			sanitizer := "-fsanitize=address,undefined"
+			if raceEnabled {
+				sanitizer = "-fsanitize=thread"
+			}
 			build := exec.CommandContext(t.Context(), gxx, "-std=c++20", "-O1", "-g", "-ffp-contract=off", "-Wall", "-Wno-unknown-pragmas",
-				"-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", source, "-o", binary, "-lpthread")
+				sanitizer, "-fno-sanitize-recover=undefined", source, "-o", binary, "-lpthread")
 			if out, err := build.CombinedOutput(); err != nil {
 				t.Fatalf("compile %s: %v\n%s", source, err, out)
 			}

@@ -29,6 +29,7 @@ CUresult create(CUctx_st **context, unsigned flags, CUdevice ordinal) {
 	if (CUresult r = poison()) return r;
 	const std::vector<int> &visible = settings().visible;
 	if (ordinal < 0 || (size_t)ordinal >= visible.size()) return CUDA_ERROR_INVALID_DEVICE;
+	if (!usage(visible[(size_t)ordinal]).free) return CUDA_ERROR_OUT_OF_MEMORY; // a context takes some itself
 	auto c = std::make_unique<CUctx_st>(visible[(size_t)ordinal], ordinal, flags);
 	c->default_stream = std::make_shared<CUstream_st>(c.get(), 0, 0, true);
 	if (!lock_device(c->device, &c->lock)) return CUDA_ERROR_DEVICE_UNAVAILABLE;

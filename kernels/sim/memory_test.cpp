@@ -55,6 +55,9 @@ TEST(another_process_has_memory) {
 	EQUAL(free, 300000ul), EQUAL(total, 1000000ul);
 	CUdeviceptr p;
 	EQUAL(cuMemAlloc(&p, 400000), CUDA_ERROR_OUT_OF_MEMORY);
+	std::ofstream(held) << "1000000";
+	CUcontext second;
+	EQUAL(cuCtxCreate(&second, 0, 0), CUDA_ERROR_OUT_OF_MEMORY);
 	std::ofstream(held) << "0";
 	OK(cuMemAlloc(&p, 400000));
 	OK(cuMemFree(p));

@@ -33,13 +33,6 @@ KERNEL(meet, int *count, int grids) {
 	while (__atomic_load_n(count, __ATOMIC_ACQUIRE) < grids) {}
 }
 
-// Runs for that long, then adds 1 to *count.
-KERNEL(busy, unsigned long long ns, int *count) {
-	unsigned long long began = globaltimer_ns();
-	while (globaltimer_ns() - began < ns) {}
-	if (threadIdx.x == 0) atomicAdd(count, 1);
-}
-
 struct Mixed { char a; double b; };
 
 // Every parameter where it belongs, in order of launch.

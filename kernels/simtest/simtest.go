@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"slices"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -90,7 +91,22 @@ func build(target string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("build simulator: %w\n%s", err, out)
 	}
+	forget(filepath.Dir(dir), filepath.Base(dir))
 	return dir, nil
+}
+
+// forget removes what was built from sources of more than a day ago.
+func forget(cache, keep string) {
+	old, err := filepath.Glob(filepath.Join(cache, "sim-*"))
+	if err != nil {
+		return
+	}
+	for _, dir := range old {
+		about, err := os.Stat(filepath.Join(dir, "lock"))
+		if err == nil && filepath.Base(dir) != keep && time.Since(about.ModTime()) > 24*time.Hour {
+			_ = os.RemoveAll(dir) // a cache: what stays is removed another day
+		}
+	}
 }
 
 // hash is of everything that the simulator and its kernels are compiled from.

@@ -203,7 +203,7 @@ static void norm(int n, float size, float clip) {
 		if (!(std::fabs(partial[t] - want) <= 1e-14L * want)) FAIL("sum_squares of %d: partial %d is %.17g, want %.17Lg", n, t, partial[t], want);
 		total += want;
 	}
-	ClipScale s{partial, tiles, clip};
+	ClipScale s{partial, clip, tiles};
 	if (clip_scale_tiles(s, 1) != 1) FAIL("clip_scale has %d tiles", clip_scale_tiles(s, 1));
 	run_tiles(c, 1, [&](const Context &c, int tile) { clip_scale_tile(c, 0, s, tile); });
 	float want = (float)(clip / (std::sqrt(total) + 1e-6L));
@@ -216,7 +216,7 @@ static void clip_specials() {
 	for (double sum : {0.0, (double)INFINITY, (double)NAN}) {
 		Buffer<double> partial(300);
 		for (int i = 0; i < 300; i++) partial[i] = i == 299 ? sum : 0;
-		ClipScale s{partial, 300, 2};
+		ClipScale s{partial, 2, 300};
 		Job job{};
 		Context c = batch(1);
 		c.job = &job;

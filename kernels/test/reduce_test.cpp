@@ -12,10 +12,10 @@ template <class T> static void sums(const char *name) {
 	block([&] {
 		int t = threadIdx.x;
 		T *scratch = (T *)shared();
-		scratch[t % 32] = -1; // in use right before
+		if (t < 32) scratch[t] = -1; // in use right before
 		of_warp[t] = warp_sum(v[t]);
 		of_block[t] = block_sum(v[t], scratch);
-		scratch[t % 32] = -1; // and right after
+		if (t < 32) scratch[t] = -1; // and right after
 		again[t] = block_sum(v[t], scratch);
 		scratch[t] = -1;
 		of_lanes[t] = sum_across_warps(v[t], scratch);

@@ -184,7 +184,7 @@ func TestPermutationIsUniform(t *testing.T) {
 		rows, orders int
 		limit        float64 // 0.9999 quantile of chi-squared with orders-1 degrees of freedom
 	}{{3, 6, 25.7}, {4, 24, 58.6}, {5, 120, 181.8}, {6, 720, 869.5}} {
-		epochs := uint64(1000 * c.orders)
+		epochs := uint64(200 * c.orders)
 		counts := map[[6]int32]int{}
 		for e := range epochs {
 			var p [6]int32
@@ -193,8 +193,8 @@ func TestPermutationIsUniform(t *testing.T) {
 		}
 		var chi2 float64
 		for _, n := range counts {
-			d := float64(n) - 1000
-			chi2 += d * d / 1000
+			d := float64(n) - 200
+			chi2 += d * d / 200
 		}
 		if len(counts) != c.orders || chi2 > c.limit {
 			t.Errorf("%d rows: %d orders of %d, chi-squared %.1f, limit %.1f", c.rows, len(counts), c.orders, chi2, c.limit)
@@ -205,7 +205,7 @@ func TestPermutationIsUniform(t *testing.T) {
 // In a larger order every row must be as likely at every place, and so must
 // every step from one row to the next.
 func TestPermutationPlaces(t *testing.T) {
-	const rows, epochs = 100, 20_000
+	const rows, epochs = 100, 5_000
 	var places, steps [rows][rows]float64
 	for e := range uint64(epochs) {
 		var p [rows]int32
