@@ -80,6 +80,13 @@ func (d *memDevice) Start(job gpu.Job, set data) error {
 	return nil
 }
 
+// starts counts the jobs started so far.
+func (d *memDevice) starts() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.started)
+}
+
 func gpuDown(closed bool) error {
 	if closed {
 		return errors.New("closed")

@@ -218,7 +218,7 @@ func TestMemoryThatIsTaken(t *testing.T) {
 		b.pass(10 * time.Minute)
 		b.state(small, api.Running)
 		b.state(large, api.Queued)
-		if n := len(b.gpu.started); n != 2 {
+		if n := b.gpu.starts(); n != 2 {
 			t.Errorf("%d starts while the memory is taken", n)
 		}
 		b.gpu.emit(gpu.Memory{})
@@ -234,7 +234,7 @@ func TestRefusedMemoryDoesNotSpin(t *testing.T) {
 		id := b.submit(onDevice("gpu"))
 		starts := 0
 		for range 10 * 60 { // ten minutes
-			for b.settle(); len(b.gpu.started) > starts; b.settle() {
+			for b.settle(); b.gpu.starts() > starts; b.settle() {
 				starts++
 				b.gpu.emit(gpu.Returned{Job: id, NeedBytes: 1000})
 			}
