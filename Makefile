@@ -9,7 +9,7 @@ BENCH_OUT ?= bench/out
 # The GPU's parts need cgo and a header of our own, but neither CUDA's toolkit nor
 # a driver: that is looked up when a worker process asks for it.
 export CGO_ENABLED = 1
-export CGO_CFLAGS = -O2 -g -I$(CURDIR)/gpu/cuda/include
+export CGO_CFLAGS = -O2 -g -Wno-deprecated-declarations -I$(CURDIR)/gpu/cuda/include
 TAGS := -tags cuda
 
 .DEFAULT_GOAL := help

@@ -76,7 +76,7 @@ func bench(t *testing.T, args ...string) (cmd *exec.Cmd, tmp string) {
 	}
 	t.Cleanup(func() { os.RemoveAll(tmp) })
 	cmd = exec.Command(weft, append([]string{"bench", "share", "--device", "cpu"}, args...)...)
-	cmd.Env = append(os.Environ(), "TMPDIR="+tmp, "NO_COLOR=1")
+	cmd.Env = append(os.Environ(), "TMPDIR="+tmp, "NO_COLOR=1", "WEFT_STATE="+filepath.Join(tmp, "state"))
 	return cmd, tmp
 }
 
@@ -147,6 +147,65 @@ func TestBenchShare(t *testing.T) {
 	speedup, want := r.Arms[1].Speedup, r.Arms[0].Wall.Median/r.Arms[1].Wall.Median
 	if r.Arms[0].Speedup != nil || speedup == nil || math.Abs(speedup.Median-want) > 1e-9 {
 		t.Errorf("speedups: %+v", r.Arms)
+	}
+}
+
+// withTorch is a python that imports torch; the test is skipped without one.
+func withTorch(t *testing.T) string {
+	t.Helper()
+	for _, python := range []string{os.Getenv("WEFT_PYTHON"), "python3", "/usr/bin/python3"} {
+		if python != "" && exec.Command(python, "-c", "import torch").Run() == nil {
+			return python
+		}
+	}
+	t.Skip("no python3 here imports torch")
+	return ""
+}
+
+// PyTorch trains the same models to the same losses: its rows, batches and
+// initial parameters are weft's.
+func TestBenchShareWithPeers(t *testing.T) {
+	python := withTorch(t)
+	for _, load := range []string{"lab", "tiny", "cnn"} {
+		cmd, tmp := bench(t, "--load", load, "--models", "2", "--steps", "100", "--repeat", "1", "--arms", "auto",
+			"--peers", "auto", "-o", "json", "--report", filepath.Join(t.TempDir(), "page.html"))
+		cmd.Env = append(cmd.Env, "WEFT_PYTHON="+python)
+		var stderr bytes.Buffer
+		cmd.Stderr = &stderr
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("weft bench share: %v\n%s", err, &stderr)
+		}
+		nothingLeft(t, tmp)
+		var r struct {
+			Peers []struct {
+				Peer, Skipped, Failed string
+				Apart                 *int                                `json:"losses_apart"`
+				Ratio                 *struct{ Median, Min, Max float64 } `json:"loss_ratio"`
+				Runs                  []struct{ Steps int64 }
+			}
+		}
+		if err := json.Unmarshal(out, &r); err != nil {
+			t.Fatal(err)
+		}
+		ran := map[string]bool{}
+		for _, p := range r.Peers {
+			if p.Skipped != "" {
+				t.Logf("%s: %s is skipped: %s", load, p.Peer, p.Skipped)
+				continue
+			}
+			if p.Failed != "" || len(p.Runs) != 1 || p.Runs[0].Steps != 200 || p.Apart == nil || *p.Apart != 0 ||
+				p.Ratio.Min < 0.99 || p.Ratio.Max > 1.01 {
+				t.Errorf("%s: %+v, %+v", load, p, p.Ratio)
+			}
+			ran[p.Peer] = true
+		}
+		if !ran["torch-eager"] || !ran["torch-processes"] {
+			t.Errorf("%s: ran %v", load, ran)
+		}
+		if kept, err := filepath.Glob(filepath.Join(tmp, "state", "bench", "*-"+load+"-cpu-2.json")); err != nil || len(kept) != 1 {
+			t.Errorf("kept %v, %v", kept, err)
+		}
 	}
 }
 

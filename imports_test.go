@@ -14,8 +14,8 @@ import (
 // docs/design.md draws the same picture.
 var allowed = map[string][]string{
 	"weft":               {"weft/client", "weft/daemon", "weft/daemon/api", "weft/gpu"},
-	"weft/client":        {"weft/daemon/api", "weft/bench/load"},
-	"weft/daemon":        {"weft/gpu", "weft/gpu/train", "weft/gpu/train/dataset", "weft/cpuwork"},
+	"weft/client":        {"weft/daemon/api", "weft/bench/load", "weft/bench/peers"},
+	"weft/daemon":        {"weft/gpu", "weft/gpu/nvml", "weft/gpu/train", "weft/gpu/train/dataset", "weft/cpuwork"},
 	"weft/daemon/api":    {},
 	"weft/daemon/sched":  {"weft/daemon/api"},
 	"weft/daemon/store":  {"weft/daemon/api"},
@@ -27,6 +27,7 @@ var allowed = map[string][]string{
 	"weft/kernels":       {},
 	"weft/bench":         {"weft/client", "weft/daemon/api"},
 	"weft/bench/load":    {},
+	"weft/bench/peers":   {"weft/gpu/train"},
 }
 
 type listed struct {

@@ -47,7 +47,7 @@ func daemonConfig(o client.ServeOptions, stderr io.Writer) (daemon.Config, error
 		Devices: o.Devices, Sharing: gpu.Sharing(o.Sharing),
 		Threads: o.Threads, Slots: o.Slots, MemoryBytes: o.MemoryBytes, GPUMemoryBytes: o.GPUBytes,
 		Listen: o.Listen, CertFile: o.TLSCert, KeyFile: o.TLSKey, TokenFile: o.TokenFile,
-		Owners: o.Weights, AllowUsers: o.AllowUsers, Watchdog: o.Watchdog,
+		Owners: o.Weights, AllowUsers: o.AllowUsers, Watchdog: o.Watchdog, SampleEvery: o.SampleEvery,
 		Log: slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level})),
 		// For scripts and people alike, whatever the log's level.
 		Ready: func(url string) { fmt.Fprintf(stderr, "weft: ready on %s\n", url) },

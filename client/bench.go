@@ -11,7 +11,9 @@ func (p *program) benchVerb() verb {
 			Usage: "measured comparisons: weft bench share",
 			Description: `Measures ways of doing the same work against each other, in turns, in one run:
 
-  weft bench share   ways of sharing a device: one model after the other, streams, fused`,
+  weft bench share     ways of sharing a device: one model after the other, streams, fused
+  weft bench history   the results so far
+  weft bench plot      a plot of them`,
 			Action: func(*cli.Context) error { return p.help("bench") },
 		},
 		examples: []example{{"weft bench", "this text; weft help bench share for the verb's own"}},

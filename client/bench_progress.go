@@ -14,6 +14,7 @@ type shareProgress struct {
 	runs   int // in all
 	ran    int
 	models int
+	width  int       // of the longest name
 	what   string    // the run that goes on
 	last   time.Time // when the live line was written
 	began  time.Time
@@ -26,7 +27,7 @@ const progressGap = 200 * time.Millisecond
 
 func newShareProgress(p *program, o shareOptions, models int) *shareProgress {
 	return &shareProgress{p: p, live: isTerminal(p.stderr), rounds: o.repeat, runs: o.repeat * len(o.arms),
-		models: models, began: p.app.Now()}
+		models: models, width: 10, began: p.app.Now()}
 }
 
 // calibrating: the device is measured, before the rounds.
@@ -37,7 +38,7 @@ func (s *shareProgress) calibrating() {
 
 // begin: a run's daemon starts.
 func (s *shareProgress) begin(round int, arm string) {
-	s.what = fmt.Sprintf("round %d/%d  %-10s  ", round+1, s.rounds, arm)
+	s.what = fmt.Sprintf("round %d/%d  %-*s  ", round+1, s.rounds, s.width, arm)
 	s.last = time.Time{}
 	s.rewrite("starting")
 	s.plain(s.what)
@@ -57,16 +58,35 @@ func (s *shareProgress) ended(n int) {
 	}
 }
 
+// preparing: what goes on before the rounds, for a terminal only.
+func (s *shareProgress) preparing(what string) {
+	s.what = what
+	s.rewrite("")
+}
+
+// peerFailed: a peer's run came to nothing.
+func (s *shareProgress) peerFailed(err error) {
+	s.ran++
+	s.rewrite("")
+	fmt.Fprintf(s.p.stderr, "failed: %v\n", err)
+	s.open = false
+}
+
 // done: all have, and their files are read.
 func (s *shareProgress) done(run *shareRun) {
-	s.ran++
 	s.rewrite(counted(s.models, "model") + " … ")
+	s.finished(run.Wall)
+}
+
+// finished: a run took so long.
+func (s *shareProgress) finished(wall float64) {
+	s.ran++
 	left := ""
 	if s.ran < s.runs {
 		spent := s.p.app.Now().Sub(s.began)
 		left = fmt.Sprintf(", about %s left", durationText(spent/time.Duration(s.ran)*time.Duration(s.runs-s.ran)))
 	}
-	fmt.Fprintf(s.p.stderr, "%s%s\n", secondsText(run.Wall), left)
+	fmt.Fprintf(s.p.stderr, "%s%s\n", secondsText(wall), left)
 	s.open = false
 }
 

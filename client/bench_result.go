@@ -25,6 +25,7 @@ type shareResult struct {
 	Baseline    string       `json:"baseline"`
 	Equal       bool         `json:"models_equal"` // all of them, byte for byte, in every run
 	Arms        []shareArm   `json:"arms"`
+	Peers       []sharePeer  `json:"peers,omitempty"` // without --peers there are none
 	Floor       shareFloor   `json:"floor"`
 	Jobs        []shareJob   `json:"jobs"`
 	Differences []difference `json:"differences"` // at most maxDifferences
@@ -95,6 +96,7 @@ type modelRun struct {
 	samples int64
 	metric  string
 	value   float64
+	valLoss *float64 // nil: not validated
 }
 
 // shareJob is one model of the load, as the baseline's first run had it.
@@ -105,6 +107,7 @@ type shareJob struct {
 	Samples    int64           `json:"samples"`
 	Metric     string          `json:"metric"` // the most telling it has
 	Value      float64         `json:"value"`
+	ValLoss    *float64        `json:"val_loss"`
 	SHA256     string          `json:"sha256"` // of its model file
 	Equal      bool            `json:"equal"`  // in every run
 	Spec       json.RawMessage `json:"spec"`
@@ -160,7 +163,7 @@ func (r *shareResult) compareModels(reference []modelRun, byArm map[string][]sha
 		ref := reference[i]
 		j := &r.Jobs[i]
 		j.SHA256, j.Steps, j.Samples = hex.EncodeToString(ref.sha256[:]), ref.steps, ref.samples
-		j.Metric, j.Value, j.Equal = ref.metric, ref.value, true
+		j.Metric, j.Value, j.ValLoss, j.Equal = ref.metric, ref.value, ref.valLoss, true
 		for _, arm := range arms {
 			for k := range byArm[arm] {
 				run := &byArm[arm][k]

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,24 +25,59 @@ type sharing struct {
 	result  *shareResult
 	runs    []shareRun
 	tensors []load.Tensors // of each model, once the baseline has run
-	say     *shareProgress
+
+	python   string // runs the peers
+	peersDir string // has their scripts and data
+	say      *shareProgress
 }
 
 const shareKeep = "weft bench share --keep"
 
-func (p *program) benchShare(ctx context.Context, o shareOptions) (err error) {
-	if o.save != "" {
-		if err := mayCreate(o.save, o.force); err != nil {
+// benchShare measures one load, or with --sweep-models one after the other for
+// every count, and tells all.
+func (p *program) benchShare(ctx context.Context, o shareOptions) error {
+	for _, name := range []string{o.save, o.report} {
+		if name == "" {
+			continue
+		}
+		if err := mayCreate(name, o.force); err != nil {
 			return err
 		}
 	}
+	counts := o.sweep
+	if len(counts) == 0 {
+		counts = []int{o.models}
+	}
+	var results []*shareResult
+	for _, n := range counts {
+		one := o
+		one.models = n
+		if len(o.sweep) > 0 {
+			fmt.Fprintf(p.stderr, "%s\n", counted(n, "model"))
+		}
+		r, err := p.shareOnce(ctx, one)
+		if err != nil {
+			return err
+		}
+		if !o.noHistory {
+			if _, err := remember(r); err != nil { // the result itself is whole
+				fmt.Fprintf(p.stderr, "weft: the result is not kept: %v\n", err)
+			}
+		}
+		results = append(results, r)
+	}
+	return p.tellAllShared(results, o)
+}
+
+// shareOnce measures one set of models.
+func (p *program) shareOnce(ctx context.Context, o shareOptions) (r *shareResult, err error) {
 	models, err := p.compose(o)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	dir, err := os.MkdirTemp("", "weft-bench-")
 	if err != nil {
-		return fmt.Errorf("make benchmark directory: %w", err)
+		return nil, fmt.Errorf("make benchmark directory: %w", err)
 	}
 	defer func() {
 		if o.keep {
@@ -54,15 +90,11 @@ func (p *program) benchShare(ctx context.Context, o shareOptions) (err error) {
 	err = s.run(ctx)
 	s.say.end()
 	if ctx.Err() != nil {
-		return &exitError{code: exitInterrupted, cause: ctx.Err(),
-			message: fmt.Sprintf("interrupted after %d of %d runs; nothing is left behind", len(s.runs),
-				o.repeat*len(o.arms)),
-			hint: "--quick, --repeat 1 or fewer --arms for a shorter run"}
+		return nil, &exitError{code: exitInterrupted, cause: ctx.Err(),
+			message: fmt.Sprintf("interrupted after %d of %d runs; nothing is left behind", s.say.ran, s.say.runs),
+			hint:    "--quick, --repeat 1 or fewer --arms for a shorter run"}
 	}
-	if err != nil {
-		return err
-	}
-	return p.tellShared(s.result, o)
+	return s.result, err
 }
 
 // run measures and sums up.
@@ -73,9 +105,23 @@ func (s *sharing) run(ctx context.Context) error {
 	if err := s.prepare(ctx); err != nil {
 		return err
 	}
+	if err := s.preparePeers(ctx); err != nil {
+		return err
+	}
+	contestants := slices.Concat(s.o.arms, s.running())
+	s.say.runs = s.o.repeat * len(contestants)
+	for _, name := range contestants {
+		s.say.width = max(s.say.width, len(name))
+	}
 	for round := range s.o.repeat {
-		for place, arm := range armOrder(s.o.arms, round, s.o.seed) {
+		for place, arm := range armOrder(contestants, round, s.o.seed) {
 			s.say.begin(round, arm)
+			if !slices.Contains(s.o.arms, arm) {
+				if err := s.measurePeer(ctx, round, place, arm); err != nil {
+					return err
+				}
+				continue
+			}
 			run, err := s.measure(ctx, round, place, arm)
 			if err != nil {
 				return err
@@ -91,6 +137,7 @@ func (s *sharing) run(ctx context.Context) error {
 		}
 	}
 	r.sumUp(s.o.arms, s.runs)
+	r.sumUpPeers()
 	return nil
 }
 
@@ -357,6 +404,9 @@ func (s *sharing) add(run *shareRun, released time.Time, models []*api.Job) erro
 		batch, dropLast := batchOf(s.load.drafts[i].Spec)
 		m := modelRun{steps: j.Progress.Step, samples: samplesOf(j.Progress.Step, s.rows[i], batch, dropLast)}
 		m.metric, m.value = headline(j.Metrics)
+		if v, ok := j.Metrics["val_loss"]; ok {
+			m.valLoss = &v
+		}
 		run.models = append(run.models, m)
 		run.Steps += m.steps
 		run.Samples += m.samples

@@ -3,11 +3,14 @@ package client
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"weft/bench/load"
+	"weft/bench/peers"
 	"weft/client/nearest"
 	"weft/daemon/api"
 )
@@ -54,6 +57,12 @@ type shareOptions struct {
 	save     string
 	force    bool
 	keep     bool
+
+	peers       []string
+	peerTimeout time.Duration // of one run
+	sweep       []int         // --sweep-models: one result for each
+	report      string        // an HTML file
+	noHistory   bool
 }
 
 func (p *program) benchShareVerb() verb {
@@ -67,7 +76,10 @@ wall time and models. An arm runs on a daemon of its own, started and warmed up
 before the clock; the models are queued behind one job, and the clock runs from
 that job's end to the last model's. Every round runs each arm once, in an order
 that rotates. A speedup is the median of the rounds' ratios. Every model file is
-compared byte for byte, between arms and rounds.
+compared byte for byte, between arms and rounds. --peers measures PyTorch and JAX
+in the same rounds, on the same rows, batches and initial parameters; one that
+cannot run here is told with the reason. WEFT_PYTHON names their interpreter.
+The result is kept for weft bench history and weft bench plot.
 
 Arms: sequential (one model at a time), streams (every model on a lane of its
 own), fused (models in gangs), auto (what the daemon chooses).
@@ -90,6 +102,8 @@ docs/benchmarks.md says what is measured and how to read it.`,
 			{"weft bench share --load wide --device gpu", "128 wider ones on the GPU"},
 			{"weft bench share --load tiny --quick", "does it work here; figures mean little"},
 			{"weft bench share spec.yaml --copies 32", "your own model, 32 times with seeds of its own"},
+			{"weft bench share --load lab --peers auto --report lab.html", "PyTorch and JAX beside it; a page"},
+			{"weft bench share --load tiny --sweep-models 1,4,16,64", "a plot's worth of results"},
 			{"weft bench share --arms sequential,auto --save run.json", "two arms; all numbers in a file"},
 		},
 		exits: []exit{
@@ -114,16 +128,22 @@ func shareFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "load", Usage: "`NAME`: " + strings.Join(load.Names(), ", ") + "; default lab"},
 		&cli.IntFlag{Name: "models", Usage: "`N` models of the load, fewer or more than it has"},
+		&cli.StringSliceFlag{Name: "sweep-models", Usage: "`COUNTS` of models, as 1,2,4,8: a result for each, to plot"},
 		&cli.IntFlag{Name: "copies", Usage: "`N` copies of each SPEC.yaml, with seeds of their own; default 1"},
 		&cli.IntFlag{Name: "epochs", Usage: "`N` passes over the data instead of the load's"},
 		&cli.Int64Flag{Name: "steps", Usage: "`N` optimizer steps a model instead of epochs"},
 		&cli.BoolFlag{Name: "quick", Usage: "one round of a tenth of the epochs, 16 models at most"},
 		&cli.StringSliceFlag{Name: "arms", Usage: "`ARMS` to run, as sequential,auto; default all four"},
 		&cli.StringFlag{Name: "baseline", Usage: "`ARM` that speedups are against; default sequential, else the first"},
+		&cli.StringSliceFlag{Name: "peers", Value: cli.NewStringSlice(peersNone),
+			Usage: "`PEERS` to measure too: auto (what runs here), none, or " + strings.Join(peers.Names(), ",")},
+		&cli.DurationFlag{Name: "peer-timeout", Value: peerTimeout, Usage: "`TIME` that a peer's run may take"},
 		&cli.IntFlag{Name: "repeat", Aliases: []string{"r"}, Usage: "`N` rounds; default 5"},
 		&cli.StringFlag{Name: "device", Value: "auto", Usage: "`DEVICE`: auto, cpu, gpu, gpu:0"},
 		&cli.Uint64Flag{Name: "order-seed", Usage: "`N` that the order of the arms is drawn from"},
 		&cli.StringFlag{Name: "save", Usage: "write everything measured to `FILE`, as -o json does"},
+		&cli.StringFlag{Name: "report", Usage: "write a page with table and plot to `FILE`.html"},
+		&cli.BoolFlag{Name: "no-history", Usage: "do not keep the result for weft bench history"},
 		&cli.BoolFlag{Name: "force", Usage: "replace an existing file"},
 		&cli.BoolFlag{Name: "keep", Usage: "keep the daemons' directories, with models and logs"},
 	}
@@ -134,7 +154,8 @@ func readShare(c *cli.Context) (shareOptions, error) {
 	o := shareOptions{load: c.String("load"), files: c.Args().Slice(), models: c.Int("models"),
 		copies: c.Int("copies"), epochs: c.Int("epochs"), steps: c.Int64("steps"), quick: c.Bool("quick"),
 		repeat: c.Int("repeat"), device: c.String("device"), seed: c.Uint64("order-seed"),
-		save: c.String("save"), force: c.Bool("force"), keep: c.Bool("keep")}
+		save: c.String("save"), force: c.Bool("force"), keep: c.Bool("keep"), report: c.String("report"),
+		noHistory: c.Bool("no-history"), peerTimeout: c.Duration("peer-timeout")}
 	for _, n := range []struct {
 		name  string
 		value int64
@@ -161,8 +182,17 @@ func readShare(c *cli.Context) (shareOptions, error) {
 			"there can be %d models at most", api.MaxJobsPerPost)
 	case o.repeat > shareMost:
 		return o, usagef("--repeat 5", "--repeat must be 1 to %d", shareMost)
-	case o.force && o.save == "":
-		return o, usagef("--save FILE --force", "--force without --save would do nothing")
+	case o.force && o.save == "" && o.report == "":
+		return o, usagef("--save FILE --force", "--force without --save or --report would do nothing")
+	case o.peerTimeout <= 0:
+		return o, usagef("--peer-timeout 10m", "--peer-timeout must be positive")
+	}
+	if err := o.readSweep(splitAll(c.StringSlice("sweep-models"))); err != nil {
+		return o, err
+	}
+	var err error
+	if o.peers, err = checkPeers(splitAll(c.StringSlice("peers"))); err != nil {
+		return o, err
 	}
 	o.defaults()
 	if err := o.checkNames(); err != nil {
@@ -172,6 +202,28 @@ func readShare(c *cli.Context) (shareOptions, error) {
 		o.arms = shareArms
 	}
 	return o, o.checkArms(c.String("baseline"))
+}
+
+// readSweep reads --sweep-models: whole numbers, each there once.
+func (o *shareOptions) readSweep(counts []string) error {
+	for _, text := range counts {
+		n, err := strconv.Atoi(text)
+		switch {
+		case err != nil || n < 1 || n > api.MaxJobsPerPost:
+			return usagef("--sweep-models 1,2,4,8", "--sweep-models takes numbers from 1 to %d, not %q",
+				api.MaxJobsPerPost, text)
+		case slices.Contains(o.sweep, n):
+			return usagef("name each once", "--sweep-models has %d twice", n)
+		}
+		o.sweep = append(o.sweep, n)
+	}
+	switch {
+	case len(o.sweep) > 0 && len(o.files) > 0:
+		return usagef("--copies", "--sweep-models is for a load")
+	case len(o.sweep) > 0 && o.models > 0:
+		return usagef("leave one of them out", "--models and --sweep-models contradict each other")
+	}
+	return nil
 }
 
 // defaults fills in what the command line leaves open.

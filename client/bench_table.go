@@ -15,29 +15,54 @@ import (
 
 // tellShared writes what share measured, and fails where models differ.
 func (p *program) tellShared(r *shareResult, o shareOptions) error {
+	return p.tellAllShared([]*shareResult{r}, o)
+}
+
+// tellAllShared writes one result, or those of --sweep-models, which are a list
+// in JSON.
+func (p *program) tellAllShared(results []*shareResult, o shareOptions) error {
+	var all any = results
+	if len(o.sweep) == 0 {
+		all = results[0]
+	}
 	if o.save != "" {
-		err := saveFile(o.save, o.force, func(w io.Writer) error { return encodeJSON(w, r) })
+		if err := saveFile(o.save, o.force, func(w io.Writer) error { return encodeJSON(w, all) }); err != nil {
+			return err
+		}
+	}
+	if o.report != "" {
+		err := saveFile(o.report, o.force, func(w io.Writer) error { return p.writeReport(w, results) })
 		if err != nil {
 			return err
 		}
 	}
-	var err error
 	if p.global.output == outJSON {
-		err = encodeJSON(p.stdout, r)
-	} else {
-		err = p.tellShare(r, o)
+		if err := encodeJSON(p.stdout, all); err != nil {
+			return err
+		}
 	}
-	if err == nil && !r.Equal {
-		err = &exitError{code: exitFailed,
-			message: fmt.Sprintf("%d of %s differ between arms or rounds", differingModels(r),
-				counted(len(r.Jobs), "model")),
-			hint: "this should never be; --keep keeps the models for a report"}
+	var failed error
+	for i, r := range results {
+		if p.global.output != outJSON {
+			if i > 0 {
+				fmt.Fprintln(p.stdout)
+			}
+			if err := p.tellShare(r, o); err != nil {
+				return err
+			}
+		}
+		if !r.Equal && failed == nil {
+			failed = &exitError{code: exitFailed,
+				message: fmt.Sprintf("%d of %s differ between arms or rounds", differingModels(r),
+					counted(len(r.Jobs), "model")),
+				hint: "this should never be; --keep keeps the models for a report"}
+		}
 	}
-	return err
+	return failed
 }
 
 // encodeJSON writes what -o json does.
-func encodeJSON(w io.Writer, r *shareResult) error {
+func encodeJSON(w io.Writer, r any) error {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
@@ -62,17 +87,16 @@ const maxDifferencesTold = 10
 
 func (p *program) tellShare(r *shareResult, o shareOptions) error {
 	var b strings.Builder
-	steps, samples := int64(0), int64(0)
-	for i := range r.Jobs {
-		steps += r.Jobs[i].Steps
-		samples += r.Jobs[i].Samples
-	}
-	fmt.Fprintf(&b, "%s\n\n", p.heading(fmt.Sprintf("%s: %s, %s steps in all, on %s, %s", r.Load.Name,
-		counted(len(r.Jobs), "model"), humanize.Comma(steps), r.Device.text(), counted(r.Rounds, "round"))))
+	fmt.Fprintf(&b, "%s\n\n", p.heading(p.shareHeading(r)))
 	if err := p.shareTable(r).Write(&b); err != nil {
 		return err
 	}
 	b.WriteByte('\n')
+	if others, err := p.peersText(r); err != nil {
+		return err
+	} else if others != "" {
+		b.WriteString(others + "\n")
+	}
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(&b, "%-9s "+format+"\n", append([]any{name}, args...)...)
 	}
@@ -97,6 +121,9 @@ func (p *program) tellShare(r *shareResult, o shareOptions) error {
 	if o.save != "" {
 		line("saved", "%s", o.save)
 	}
+	if o.report != "" {
+		line("report", "%s", o.report)
+	}
 	for i, d := range r.Differences {
 		if i == maxDifferencesTold {
 			fmt.Fprintf(&b, "and %d more differences; -o json lists them\n", r.Differing-i)
@@ -107,6 +134,16 @@ func (p *program) tellShare(r *shareResult, o shareOptions) error {
 	}
 	_, err := io.WriteString(p.stdout, b.String())
 	return err
+}
+
+// shareHeading says what was measured, in a line.
+func (p *program) shareHeading(r *shareResult) string {
+	steps := int64(0)
+	for i := range r.Jobs {
+		steps += r.Jobs[i].Steps
+	}
+	return fmt.Sprintf("%s: %s, %s steps in all, on %s, %s", r.Load.Name, counted(len(r.Jobs), "model"),
+		humanize.Comma(steps), r.Device.text(), counted(r.Rounds, "round"))
 }
 
 // shareColumn is one column of share's table.

@@ -116,6 +116,11 @@ func TestShareRefuses(t *testing.T) {
 		line("bench share --arms auto --baseline sequential"), line("bench share --baseline streams,auto"),
 		line("bench share --device gpu0"), line("bench share --device tpu"), line("bench share --force"),
 		line("bench share --save there.json"), line("bench share none.yaml"), line("bench share bad.yaml"),
+		line("bench share --peers torch"), line("bench share --peers auto,jax-vmap"),
+		line("bench share --peers jax-vmap,jax-vmap"), line("bench share --peer-timeout 0s"),
+		line("bench share --sweep-models 1,x"), line("bench share --sweep-models 1,2,1"),
+		line("bench share --sweep-models 1,2 --models 3"), line("bench share a.yaml --sweep-models 1,2"),
+		line("bench share --report there.json"),
 		line("bench share -o jsonl"), line("help bench pools"), line("help bench shar"))
 }
 
@@ -123,6 +128,7 @@ func TestBenchCompletion(t *testing.T) {
 	session(t, "bench-completion", nil, "", line("__complete be"), append(line("__complete bench"), ""),
 		line("__complete bench share --load"), append(line("__complete bench share --load"), ""),
 		line("__complete bench share --arms s"), line("__complete bench share --device g"),
+		line("__complete bench share --peers t"), line("__complete bench h"), append(line("__complete bench plot --load"), ""),
 		line("__complete bench share --or"), line("__complete help be"))
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"weft/bench/load"
+	"weft/bench/peers"
 	"weft/client/table"
 	"weft/daemon/api"
 )
@@ -203,6 +204,7 @@ func flagValues(v *verb, name string) []candidate {
 		"loss":      {"cross_entropy", "mse", "bce_with_logits", "huber"},
 		"log-level": logLevels, "state": stateNames(), "s": stateNames(),
 		"load": load.Names(), "arms": shareArms, "baseline": shareArms,
+		"peers": append([]string{peersAuto, peersNone}, peers.Names()...),
 	}
 	if v != nil && v.cmd.Name == "train" {
 		sets := []string{"digits", "iris", "wine", "breast-cancer", "diabetes", "moons", "spirals", "blobs", "teacher"}

@@ -150,7 +150,7 @@ func TestServeRefuses(t *testing.T) {
 		line("serve --memory 1x"), line("serve --memory 0"), line("serve --slots -1"), line("serve --threads two"),
 		line("serve --listen :7337"), line("serve --tls-cert c.pem"), line("serve --weight alice"),
 		line("serve --weight alice=0"),
-		line("serve --log-level warning"), line("serve --watchdog 5"), line("serve --device tpu"), line("serve --device gpu:x,cpu"),
+		line("serve --log-level warning"), line("serve --watchdog 5"), line("serve --sample-every 1ms"), line("serve --device tpu"), line("serve --device gpu:x,cpu"),
 		line("serve --sharing fusd"), line("serve --gpu-memory much"), line("serve now"))
 }
 

@@ -23,12 +23,13 @@ import (
 
 // recorded answers as the daemon does, from jobs written down here.
 type recorded struct {
-	mu     sync.Mutex // guards what follows
-	jobs   []api.Job
-	epochs map[int64][]api.Epoch
-	posts  []string // bodies of POST /v1/jobs, with their idempotency key
-	refuse *api.Problem
-	health string
+	mu      sync.Mutex // guards what follows
+	jobs    []api.Job
+	epochs  map[int64][]api.Epoch
+	posts   []string // bodies of POST /v1/jobs, with their idempotency key
+	refuse  *api.Problem
+	health  string
+	devices []api.Device // none: the CPU
 }
 
 func at(offset time.Duration) *time.Time {
@@ -161,7 +162,7 @@ func (d *recorded) handler() http.Handler {
 		"/v1/doctor": api.Doctor{Checks: []api.DoctorCheck{{Name: "store", Status: "ok",
 			Found: "reads and takes changes"},
 			{Name: "NVIDIA driver", Status: "warn", Found: "not found", Hint: "jobs run on the CPU"}}},
-		"/v1/devices": []api.Device{{ID: "cpu", Kind: "cpu", Name: "test", Lanes: 2}},
+		"/v1/devices": d.deviceList(),
 	} {
 		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) { answer(w, body) })
 	}
@@ -170,6 +171,13 @@ func (d *recorded) handler() http.Handler {
 			api.Health{Status: d.health})
 	})
 	return mux
+}
+
+func (d *recorded) deviceList() []api.Device {
+	if d.devices == nil {
+		return []api.Device{{ID: "cpu", Kind: "cpu", Name: "test", Lanes: 2}}
+	}
+	return d.devices
 }
 
 func answer(w http.ResponseWriter, v any) {

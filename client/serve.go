@@ -31,6 +31,7 @@ type ServeOptions struct {
 	GPUBytes    int64              // for jobs and their data on a GPU; 0: all of its memory
 	Weights     map[string]float64 // owners' shares; those not named have 1
 	AllowUsers  []string           // who may use the socket besides its owner
+	SampleEvery time.Duration      // between samples of the devices' sensors
 	Watchdog    time.Duration      // 0: the daemon's default
 	LogLevel    string             // debug, info, warn or error
 }
@@ -39,6 +40,9 @@ var (
 	logLevels = []string{"debug", "info", "warn", "error"}
 	sharings  = []string{"auto", "sequential", "streams", "fused"}
 )
+
+// Between these, samples neither cost much nor miss what happens.
+const leastSample, mostSample = 100 * time.Millisecond, time.Minute
 
 func (p *program) serveVerb() verb {
 	return verb{
@@ -101,6 +105,8 @@ func serveFlags() []cli.Flag {
 			Usage: "`OWNER=N`: the owner's share against others' 1; may be repeated"},
 		&cli.StringSliceFlag{Name: "allow-user", EnvVars: []string{"WEFT_ALLOW_USER"},
 			Usage: "`USER` who may use the socket too; may be repeated"},
+		&cli.DurationFlag{Name: "sample-every", Value: time.Second, EnvVars: []string{"WEFT_SAMPLE_EVERY"},
+			Usage: "`DURATION` between samples of the devices' sensors, 100ms to 1m"},
 		&cli.DurationFlag{Name: "watchdog", EnvVars: []string{"WEFT_WATCHDOG"},
 			Usage: "`DURATION` without a sign of life until the state is dumped; default 30s"},
 		&cli.StringFlag{Name: "log-level", Value: "info", EnvVars: []string{"WEFT_LOG_LEVEL"},
@@ -116,7 +122,8 @@ func readServe(c *cli.Context) (ServeOptions, error) {
 		StateDir: c.String("state-dir"), Socket: c.String("socket"), Listen: c.String("listen"),
 		TLSCert: c.String("tls-cert"), TLSKey: c.String("tls-key"), TokenFile: c.String("token-file"),
 		Threads: c.Int("threads"), Slots: c.Int("slots"), Watchdog: c.Duration("watchdog"),
-		LogLevel: c.String("log-level"), Sharing: c.String("sharing"),
+		SampleEvery: c.Duration("sample-every"),
+		LogLevel:    c.String("log-level"), Sharing: c.String("sharing"),
 		Devices:    splitAll(c.StringSlice("device")),
 		AllowUsers: splitAll(c.StringSlice("allow-user")),
 	}
@@ -128,6 +135,8 @@ func readServe(c *cli.Context) (ServeOptions, error) {
 		return o, usagef("--slots 64", "--slots %d is negative", o.Slots)
 	case o.Watchdog < 0:
 		return o, usagef("--watchdog 30s", "--watchdog %s is negative", o.Watchdog)
+	case o.SampleEvery < leastSample || o.SampleEvery > mostSample:
+		return o, usagef("--sample-every 1s", "--sample-every %s is not between %s and %s", o.SampleEvery, leastSample, mostSample)
 	case o.Listen != "" && (o.TLSCert == "" || o.TLSKey == "" || o.TokenFile == ""):
 		return o, usagef("--tls-cert, --tls-key and --token-file; or the unix socket through ssh -L",
 			"--listen wants a certificate, its key and a token file")

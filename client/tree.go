@@ -54,6 +54,7 @@ func (p *program) tree() []verb {
 		p.followVerb(),
 		p.waitVerb(),
 		p.logsVerb(),
+		p.gpuVerb(),
 
 		p.cancelVerb(),
 		p.pauseVerb(),
@@ -68,6 +69,8 @@ func (p *program) tree() []verb {
 		p.predictVerb(),
 		p.benchVerb(),
 		p.benchShareVerb(),
+		p.benchHistoryVerb(),
+		p.benchPlotVerb(),
 
 		p.serveVerb(),
 		p.doctorVerb(),

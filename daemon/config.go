@@ -33,11 +33,12 @@ type Config struct {
 	KeyFile   string // PEM
 	TokenFile string // the bearer token, one line
 
-	Owners     map[string]float64 // shares of device time by user name; default 1 each
-	AllowUsers []string           // who else may use the socket; they read files with the daemon's rights
-	Watchdog   time.Duration      // a loop silent for so long is reported; 0: 30 s
-	Version    string             // shown by weft version; "": from the build
-	Log        *slog.Logger       // default: slog.Default()
+	Owners      map[string]float64 // shares of device time by user name; default 1 each
+	AllowUsers  []string           // who else may use the socket; they read files with the daemon's rights
+	SampleEvery time.Duration      // between samples of the devices' sensors; 0: 1 s
+	Watchdog    time.Duration      // a loop silent for so long is reported; 0: 30 s
+	Version     string             // shown by weft version; "": from the build
+	Log         *slog.Logger       // default: slog.Default()
 
 	// Ready is called once, when requests are accepted, with the socket's URL.
 	Ready func(url string)
@@ -75,6 +76,9 @@ func (c Config) complete() (Config, error) {
 	}
 	if c.Watchdog <= 0 {
 		c.Watchdog = 30 * time.Second
+	}
+	if c.SampleEvery <= 0 {
+		c.SampleEvery = sampleEvery
 	}
 	if c.Log == nil {
 		c.Log = slog.Default()

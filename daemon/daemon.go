@@ -30,20 +30,21 @@ const (
 // A Daemon holds a state directory, devices and a socket from New until Run
 // returns or Close is called.
 type Daemon struct {
-	cfg   Config
-	log   *slog.Logger
-	lock  *os.File
-	store *store.Store
-	hw    hardware
-	owner *owner
-	hub   *hub
-	http  []*endpoint
-	dog   *watchdog.Watchdog
+	cfg     Config
+	log     *slog.Logger
+	lock    *os.File
+	store   *store.Store
+	hw      hardware
+	owner   *owner
+	samples *sampler
+	hub     *hub
+	http    []*endpoint
+	dog     *watchdog.Watchdog
 
 	aborted chan struct{} // closed by Abort
 	abort   sync.Once
 	closing sync.Once
-	loops   sync.WaitGroup // owner, pumps, listeners and watchdog
+	loops   sync.WaitGroup // owner, pumps, sampler, listeners and watchdog
 	endDog  context.CancelFunc
 }
 
@@ -112,9 +113,10 @@ func open(ctx context.Context, cfg Config, devices func() (hardware, error)) (d 
 	if err = d.owner.restore(ctx); err != nil {
 		return
 	}
+	d.samples = newSampler(cfg, d.store, d.hw.sensors, d.owner.seats)
 	d.serveWith(&server{
 		cfg: cfg, log: cfg.Log, owner: d.owner, store: d.store, hub: d.hub, board: d.owner.board,
-		meter: meter, gate: newGate(cfg.AllowUsers, token), dog: d.dog, gpus: d.hw.gpus,
+		meter: meter, gate: newGate(cfg.AllowUsers, token), dog: d.dog, gpus: d.hw.gpus, samples: d.samples,
 		started: time.Now(), node: nodeName(),
 	})
 	return d, nil
@@ -223,6 +225,8 @@ func (d *Daemon) start(failed chan<- error) {
 	d.endDog = stop
 	d.loops.Go(func() { d.dog.Run(ctx) })
 	d.loops.Go(d.owner.run)
+	d.loops.Go(func() { d.samples.run(ctx, d.dog.Loop("samples")) })
+	d.loops.Go(func() { d.samples.keep(ctx) })
 	for _, s := range d.owner.seats {
 		loop := d.dog.Loop("device " + s.info.ID)
 		d.loops.Go(func() { d.owner.pump(s, loop) })

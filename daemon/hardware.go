@@ -39,6 +39,7 @@ type hardware struct {
 	devices []device
 	loader  loader
 	gpus    *gpuFinder
+	sensors sensors
 }
 
 // ownDevice, hostLoader and hostData are gpu's with the names above.

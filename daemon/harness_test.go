@@ -26,16 +26,17 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // A rig is a running daemon on memory devices with a client on its socket.
 type rig struct {
-	t      testing.TB
-	cfg    Config
-	dev    *memDevice
-	loader *memLoader
-	gpus   []*memDevice
-	found  gpu.Discovery // what a probe finds
-	d      *Daemon
-	client *http.Client
-	stop   context.CancelFunc
-	ended  chan error
+	t       testing.TB
+	cfg     Config
+	dev     *memDevice
+	loader  *memLoader
+	gpus    []*memDevice
+	found   gpu.Discovery // what a probe finds
+	sensors sensors
+	d       *Daemon
+	client  *http.Client
+	stop    context.CancelFunc
+	ended   chan error
 }
 
 // limit is how long a test waits for what must happen.
@@ -81,7 +82,7 @@ func (r *rig) start() {
 	cfg.Ready = func(string) { close(ready) }
 	r.d, err = open(context.Background(), cfg, func() (hardware, error) {
 		hw := hardware{devices: []device{r.dev}, loader: r.loader, gpus: &gpuFinder{
-			ask: func(context.Context) gpu.Discovery { return r.found }, last: r.found}}
+			ask: func(context.Context) gpu.Discovery { return r.found }, last: r.found}, sensors: r.sensors}
 		for _, g := range r.gpus {
 			hw.devices = append(hw.devices, g)
 		}

@@ -41,6 +41,7 @@ type server struct {
 	gate    *gate
 	dog     *watchdog.Watchdog
 	gpus    *gpuFinder
+	samples *sampler
 	started time.Time
 	node    string
 

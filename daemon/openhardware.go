@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"weft/gpu"
+	"weft/gpu/nvml"
 	"weft/gpu/train"
 )
 
@@ -49,6 +50,7 @@ func openHardware(ctx context.Context, cfg Config) (hw hardware, err error) {
 			return hw, err
 		}
 		hw.devices = append(hw.devices, ownDevice{dev})
+		hw.sensors.host = new(hostMeter).read
 	}
 	found := <-probed
 	if !serve.asks() {
@@ -59,7 +61,20 @@ func openHardware(ctx context.Context, cfg Config) (hw hardware, err error) {
 	if err := serve.check(&found); err != nil {
 		return hw, err
 	}
+	if len(found.Usable()) > 0 {
+		hw.sensors.gpus = namesOf(&found)
+		hw.sensors.watch = watchGPUs(cfg)
+	}
 	return hw, errors.Join(hw.openGPUs(ctx, cfg, &serve, &found), ctx.Err())
+}
+
+// watchGPUs has a worker read the GPUs' sensors.
+func watchGPUs(cfg Config) func(func(nvml.Frame), func(*nvml.Error)) func(context.Context) error {
+	return func(onFrame func(nvml.Frame), onDown func(*nvml.Error)) func(context.Context) error {
+		w := nvml.Watch(nvml.WatchConfig{Program: cfg.Program, Source: nvml.Source(), Every: cfg.SampleEvery,
+			OnFrame: onFrame, OnDown: onDown, Log: cfg.Log})
+		return w.Close
+	}
 }
 
 func notServed() *train.Fault {

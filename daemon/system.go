@@ -23,6 +23,8 @@ const healthTimeout = 3 * time.Second
 func (s *server) registerSystem(doc huma.API) {
 	huma.Register(doc, operation(doc, "list-devices", http.MethodGet, "/v1/devices",
 		"Devices and what runs on them"), s.devices)
+	huma.Register(doc, operation(doc, "get-device-history", http.MethodGet, "/v1/devices/{id}/history",
+		"What a device's sensors said over a time"), s.history)
 	huma.Register(doc, operation(doc, "get-version", http.MethodGet, "/v1/version", "Which daemon this is"), s.version)
 	huma.Register(doc, operation(doc, "get-doctor", http.MethodGet, "/v1/doctor",
 		"What was found on this machine, and what to do about what was not"), s.doctor)
@@ -50,6 +52,10 @@ func (s *server) devices(ctx context.Context, _ *struct{}) (*devicesOutput, erro
 	views, err := s.owner.views(ctx)
 	if err != nil {
 		return nil, s.fault(err)
+	}
+	now := time.Now()
+	for i := range views {
+		views[i].Sample = s.samples.latest(views[i].ID, now)
 	}
 	return &devicesOutput{views}, nil
 }

@@ -9,12 +9,13 @@ import (
 	"time"
 
 	"weft/cpuwork/proc"
+	"weft/gpu/nvml"
 	"weft/gpu/train"
 )
 
 // WorkerMain is the life of a worker process; the daemon starts it as `weft
-// worker cpu …`, `weft worker gpu …` or `weft worker loader`, with its socket as
-// descriptor 3, and as `weft worker probe`, which prints what it found.
+// worker cpu …`, `weft worker gpu …`, `weft worker loader` or `weft worker nvml …`,
+// with its socket as descriptor 3, and as `weft worker probe`, which prints what it found.
 func WorkerMain(ctx context.Context, args []string) error {
 	if len(args) == 0 {
 		return fmt.Errorf("start worker: no kind given")
@@ -36,6 +37,8 @@ func WorkerMain(ctx context.Context, args []string) error {
 		return gpuWorker(ctx, conn, args[1:])
 	case "loader":
 		return loaderWorker(ctx, conn)
+	case "nvml":
+		return nvml.WorkerMain(ctx, conn, args[1:])
 	default:
 		return fmt.Errorf("start worker: no kind %q", args[0])
 	}

@@ -165,7 +165,8 @@ func (c *check) share(ctx context.Context, loads []string) {
 	for _, load := range loads {
 		file := filepath.Join(c.dir, "share-"+load+".json")
 		_, ok := c.step(ctx, "share", load, ".", filepath.Join(c.dir, "weft"), "bench", "share",
-			"--load", load, "--device", "gpu", "--repeat", c.repeat, "--save", file, "--force")
+			"--load", load, "--device", "gpu", "--repeat", c.repeat, "--peers", "auto", "--report", filepath.Join(c.dir, "share-"+load+".html"),
+			"--save", file, "--force")
 		if !ok {
 			continue
 		}

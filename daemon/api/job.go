@@ -134,4 +134,5 @@ type Device struct {
 	PID         int     `json:"pid"` // of its worker
 	Message     string  `json:"message,omitempty"`
 	Hint        string  `json:"hint,omitempty"` // what to try when it is not ready
+	Sample      *Sample `json:"sample"`         // what its sensors said last; null: nothing yet
 }
