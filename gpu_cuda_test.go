@@ -88,14 +88,18 @@ func TestGPUJobSurvives(t *testing.T) {
 
 // A kernel that takes the context down costs nobody anything but time.
 func TestGPUFaultLosesNothing(t *testing.T) {
-	for name, fault := range map[string]string{"sticky": "sticky@30", "refused": "launch@30:719", "oom": "oom@6"} {
+	for name, fault := range map[string]string{"sticky": "sticky@30", "refused": "launch@30:719", "oom": "oom@6", "slow": "slow@30:1"} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			s := serveOn(t, dir, "auto", simulator(t, "CUDASIM_FAULT="+fault, "CUDASIM_FAULT_ONCE="+filepath.Join(dir, "once")))
 			defer s.stop()
+			epochs := 200
+			if name == "slow" {
+				epochs = 30 // every launch is
+			}
 			var jobs []api.Submission
 			for seed := range 6 {
-				jobs = append(jobs, train(fmt.Sprintf(onGPU, 200, seed)))
+				jobs = append(jobs, train(fmt.Sprintf(onGPU, epochs, seed)))
 			}
 			ids := s.submit(jobs...)
 			models := map[int64][]byte{}
