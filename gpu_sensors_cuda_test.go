@@ -39,7 +39,7 @@ func TestGPUSensors(t *testing.T) {
 		{"samples": [{"uuid": "UUID", "utilization": 0.5, "memory_used_bytes": 1073741824, "power_watts": 300,
 			"processes": []}]},
 		{"samples": [{"uuid": "UUID", "error": {"code": "gpu_lost", "message": "the GPU is lost, after Xid 79"}}]},
-		{"exit": 3}]}`, "UUID", uuid)
+		{"crash": true}]}`, "UUID", uuid)
 	if err := os.WriteFile(file, []byte(recording), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -229,7 +229,7 @@ func next[T any](t *testing.T, c chan T) T {
 
 // A worker that hangs in the library, or is taken down by it, is started again.
 func TestWorkerHangsOrDies(t *testing.T) {
-	for name, what := range map[string]string{"hang": `{"hang_seconds":3600}`, "crash": `{"exit":3}`} {
+	for name, what := range map[string]string{"hang": `{"hang_seconds":3600}`, "crash": `{"crash":true}`} {
 		t.Run(name, func(t *testing.T) {
 			frames, downs := watch(t, `{"frames":[{"samples":[{"uuid":"FIRST","utilization":0.5}]},`+what+`]}`)
 			for range 2 { // lives
