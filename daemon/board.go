@@ -66,6 +66,9 @@ func (b *board) completeLocked(j *api.Job, now time.Time) {
 	}
 }
 
+// unplanned is the reason of a queued job that the scheduler has not seen yet.
+const unplanned = "about to be planned"
+
 func (b *board) reason(j *api.Job) string {
 	if dev, ok := b.loading[j.ID]; ok {
 		return "loading its data for " + dev
@@ -79,7 +82,7 @@ func (b *board) reason(j *api.Job) string {
 	case b.storeErr != nil:
 		return "the daemon cannot write its state"
 	default:
-		return "about to be planned"
+		return unplanned
 	}
 }
 

@@ -109,7 +109,7 @@ func (b *bubble) advance(rng *rand.Rand, n int) {
 	id := on[rng.IntN(len(on))]
 	switch n {
 	case 14:
-		b.dev.emit(gpu.Failed{Job: id, Fault: train.Fault{Code: "nan_loss", Message: "not a number"}, DeviceSeconds: 1})
+		b.dev.emit(gpu.Failed{Job: id, Fault: train.Fault{Code: "nan_loss", Message: "not a number"}, Spent: gpu.Spent{DeviceSeconds: 1}})
 	case 15:
 		b.dev.emit(gpu.Checkpointed{Job: id, Step: 3})
 	case 16:
@@ -119,7 +119,7 @@ func (b *bubble) advance(rng *rand.Rand, n int) {
 	case 18:
 		b.dev.emit(gpu.Progressed{Jobs: []gpu.Progress{{Job: id, Epoch: 1, Epochs: 3, Step: 10, Steps: 30, TrainLoss: 1}}})
 	default:
-		b.dev.emit(gpu.Finished{Job: id, DeviceSeconds: 1})
+		b.dev.emit(gpu.Finished{Job: id, Spent: gpu.Spent{DeviceSeconds: 1}})
 	}
 }
 

@@ -154,7 +154,7 @@ func (d *memDevice) leave(id int64, mode gpu.StopMode) {
 	if mode != gpu.StopCancel {
 		d.emitLocked(gpu.Checkpointed{Job: id, Step: 7})
 	}
-	d.emitLocked(gpu.Stopped{Job: id, Mode: mode, DeviceSeconds: 0.5})
+	d.emitLocked(gpu.Stopped{Job: id, Mode: mode, Spent: gpu.Spent{DeviceSeconds: 0.5}})
 }
 
 // crash is a worker's death; suspects are those it worked on.
@@ -213,7 +213,7 @@ func trains(n int) func(*memDevice, gpu.Job) {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		if _, here := d.resident[job.ID]; here {
-			d.emitLocked(gpu.Finished{Job: job.ID, DeviceSeconds: 1.5, PeakBytes: 4096,
+			d.emitLocked(gpu.Finished{Job: job.ID, Spent: gpu.Spent{DeviceSeconds: 1.5}, PeakBytes: 4096,
 				Metrics: map[string]float64{"val_accuracy": 0.75}})
 		}
 	}

@@ -3,7 +3,9 @@ package daemon
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -17,6 +19,15 @@ func TestListFromTableIsTheStores(t *testing.T) {
 		r.submit(fmt.Sprintf(`,"labels":{"odd":"%d"},"hold":%t,"name":"j%d"`, i%2, i%3 == 0, i))
 	}
 	r.arrived()
+	for deadline := time.Now().Add(limit); ; { // the last of them to be planned gets its reason
+		all := ok[api.JobList](r, 200, "GET", "/v1/jobs?state=queued&spec=false", "").Jobs
+		if !slices.ContainsFunc(all, func(j api.Job) bool { return j.Reason == unplanned }) {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("not all jobs are planned")
+		}
+	}
 	lists := func(query string) (table, store []api.Job) {
 		for _, l := range []struct {
 			states string

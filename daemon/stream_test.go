@@ -90,8 +90,8 @@ func TestStreamOfOneJobTellsProgress(t *testing.T) {
 	r.dev.emit(gpu.Started{Job: b})
 	r.dev.emit(gpu.Started{Job: a})
 	r.dev.emit(gpu.Progressed{Jobs: []gpu.Progress{
-		{Job: a, Epoch: 1, Epochs: 3, Step: 5, Steps: 27, TrainLoss: 0.9, DeviceSeconds: 1},
-		{Job: b, Epoch: 2, Epochs: 3, Step: 18, Steps: 27, TrainLoss: 0.5, DeviceSeconds: 2},
+		{Job: a, Epoch: 1, Epochs: 3, Step: 5, Steps: 27, TrainLoss: 0.9, Spent: gpu.Spent{DeviceSeconds: 1}},
+		{Job: b, Epoch: 2, Epochs: 3, Step: 18, Steps: 27, TrainLoss: 0.5, Spent: gpu.Spent{DeviceSeconds: 2}},
 	}})
 	for {
 		e, err := f.raw()

@@ -34,10 +34,12 @@ type Device struct {
 	decided chan struct{} // closed when the worker is ready for the first time, or its first life has ended
 	decide  sync.Once
 
-	mu   sync.Mutex // guards what follows
-	info Info
-	up   bool
-	jobs map[int64]bool // told to the worker, end not yet heard
+	mu    sync.Mutex // guards what follows
+	info  Info
+	up    bool
+	ended bool           // the status page is gone
+	past  Activity       // of the workers that have ended
+	jobs  map[int64]bool // told to the worker, end not yet heard
 }
 
 // deviceConfig is what a device's kind decides.
@@ -53,7 +55,7 @@ type deviceConfig struct {
 
 // newDevice returns a device whose worker is not started yet.
 func newDevice(cfg deviceConfig) (*Device, error) {
-	page, err := proc.NewArena("weft status", statusSize)
+	page, err := proc.NewArena("weft status", int64(statusSize))
 	if err != nil {
 		return nil, fmt.Errorf("open device %s: %w", cfg.info.ID, err)
 	}
@@ -67,6 +69,7 @@ func newDevice(cfg deviceConfig) (*Device, error) {
 		decided: make(chan struct{}),
 		jobs:    map[int64]bool{},
 		info:    cfg.info,
+		past:    newActivity(),
 	}
 	d.sup = proc.New(proc.Config{
 		Name:         "worker " + cfg.info.ID,
@@ -181,6 +184,9 @@ func (d *Device) end() {
 		close(d.done)
 		d.loops.Wait()
 		close(d.events)
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.ended = true
 		_ = d.page.Close() // memory of our own, nothing to lose
 	})
 }
@@ -230,6 +236,7 @@ func (d *Device) workerDown(exit proc.Exit) {
 		lost = append(lost, id)
 	}
 	clear(d.jobs)
+	d.status.takeCounters(&d.past)
 	d.mu.Unlock()
 	slices.Sort(lost)
 	down := Down{Lost: lost, Evidence: exit.Error()}
@@ -304,20 +311,20 @@ func (d *Device) dispatch(f proc.Frame) error {
 		return relay(f, func(c checkpointedFrame) { d.events <- Checkpointed(c) })
 	case kindStopped:
 		return relay(f, func(e endFrame) {
-			d.left(e.Job, Stopped{Job: e.Job, Mode: e.Mode, DeviceSeconds: e.DeviceSeconds})
+			d.left(e.Job, Stopped{Job: e.Job, Mode: e.Mode, Spent: e.Spent})
 		})
 	case kindFinished:
 		return relay(f, func(e endFrame) {
-			d.left(e.Job, Finished{Job: e.Job, Metrics: e.Metrics, DeviceSeconds: e.DeviceSeconds, PeakBytes: e.PeakBytes})
+			d.left(e.Job, Finished{Job: e.Job, Metrics: e.Metrics, Spent: e.Spent, PeakBytes: e.PeakBytes})
 		})
 	case kindFailed:
 		return relay(f, func(e endFrame) {
-			d.left(e.Job, Failed{Job: e.Job, Fault: *e.Fault, DeviceSeconds: e.DeviceSeconds})
+			d.left(e.Job, Failed{Job: e.Job, Fault: *e.Fault, Spent: e.Spent})
 		})
 	case kindReturned:
 		return relay(f, func(e endFrame) {
 			d.left(e.Job, Returned{Job: e.Job, NeedBytes: e.NeedBytes, TakenBytes: e.TakenBytes,
-				DeviceSeconds: e.DeviceSeconds})
+				Spent: e.Spent})
 		})
 	case kindMemory:
 		return relay(f, func(m memoryFrame) { d.events <- Memory(m) })

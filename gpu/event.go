@@ -55,15 +55,21 @@ type Started struct {
 // Progressed carries news of all running jobs, several times a second.
 type Progressed struct{ Jobs []Progress }
 
-// Progress is one job's standing; DeviceSeconds counts this residency only.
+// Spent is what a job's work has taken in this residency.
+type Spent struct {
+	DeviceSeconds float64 `json:"device_seconds"` // of a lane, or its share of a gang's lane
+	CPUSeconds    float64 `json:"cpu_seconds"`    // of the host's processors
+}
+
+// Progress is one job's standing.
 type Progress struct {
-	Job           int64   `json:"job"`
-	Epoch         int     `json:"epoch"`
-	Epochs        int     `json:"epochs"`
-	Step          int64   `json:"step"`
-	Steps         int64   `json:"steps"`
-	TrainLoss     float64 `json:"train_loss"` // of the current epoch so far
-	DeviceSeconds float64 `json:"device_seconds"`
+	Job       int64   `json:"job"`
+	Epoch     int     `json:"epoch"`
+	Epochs    int     `json:"epochs"`
+	Step      int64   `json:"step"`
+	Steps     int64   `json:"steps"`
+	TrainLoss float64 `json:"train_loss"` // of the current epoch so far
+	Spent
 }
 
 // EpochEnded carries the metrics of one epoch: train_loss, val_loss,
@@ -84,35 +90,35 @@ type Checkpointed struct {
 
 // Stopped: the job left as Stop asked.
 type Stopped struct {
-	Job           int64
-	Mode          StopMode
-	DeviceSeconds float64
+	Job  int64
+	Mode StopMode
+	Spent
 }
 
 // Finished: the model is written and durable. Metrics hold the final values,
 // test metrics among them.
 type Finished struct {
-	Job           int64
-	Metrics       map[string]float64
-	DeviceSeconds float64
-	PeakBytes     int64
+	Job     int64
+	Metrics map[string]float64
+	Spent
+	PeakBytes int64
 }
 
 // Failed: the job ended by its own fault; its neighbours were not touched.
 type Failed struct {
-	Job           int64
-	Fault         train.Fault
-	DeviceSeconds float64
+	Job   int64
+	Fault train.Fault
+	Spent
 }
 
 // Returned: the device had not the memory that it should have had, and the job
 // is as it was before Start. TakenBytes of what the device has for jobs were
 // with other processes at that moment; 0: that is not the cause.
 type Returned struct {
-	Job           int64
-	NeedBytes     int64
-	TakenBytes    int64
-	DeviceSeconds float64
+	Job        int64
+	NeedBytes  int64
+	TakenBytes int64
+	Spent
 }
 
 // Memory: so much of what the device has for jobs is with other processes now.
@@ -133,10 +139,13 @@ func (Failed) event()       {}
 func (Returned) event()     {}
 func (Memory) event()       {}
 
+// KindHost is the kind, and the id, of the device that is the host.
+const KindHost = "cpu"
+
 // Info describes a device.
 type Info struct {
-	ID          string // "cpu", "gpu0"
-	Kind        string // cpu, gpu
+	ID          string // KindHost, "gpu0"
+	Kind        string // KindHost, gpu
 	Name        string // as the hardware calls itself
 	Lanes       int
 	Slots       int   // jobs resident at most

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -176,10 +177,14 @@ func TestGPUSharingKeepsTheBits(t *testing.T) {
 				resident++
 			}
 		}
+		charged := 0.0
 		for next(); ended < jobs; next() {
-			await(t, d, "end", is[Finished])
+			charged += await(t, d, "end", is[Finished]).(Finished).DeviceSeconds
 			resident--
 			ended++
+		}
+		if busy := d.Activity().BusySeconds; busy <= 0 || math.Abs(charged/busy-1) > 0.001 {
+			t.Errorf("%s: jobs were charged %.5f s of %.5f s", sharing, charged, busy)
 		}
 		for i, dir := range dirs {
 			model := modelOf(t, dir)

@@ -43,8 +43,13 @@ func (g *gpuLanes) prepareJobs(line int) {
 			return
 		}
 		g.status.begin(line, j.job.ID)
+		cpu := threadCPU()
 		state, err := g.prepare(j)
+		cpu = threadCPU() - cpu
 		g.status.end(line)
+		g.mu.Lock()
+		j.spent.CPUSeconds += cpu.Seconds()
+		g.mu.Unlock()
 		g.handOver(j, state, err)
 	}
 }
@@ -152,9 +157,9 @@ func (g *gpuLanes) giveBack(j *gpuJob) {
 }
 
 // advanced enters what a quantum did for the job. It needs mu.
-func (g *gpuLanes) advanced(j *gpuJob, took time.Duration) (urgent bool) {
+func (g *gpuLanes) advanced(j *gpuJob, took, cpu time.Duration) (urgent bool) {
 	s := j.laid.Status()
-	t := tally{took: took, trained: true, progress: Progress{
+	t := tally{took: took, cpu: cpu, trained: true, progress: Progress{
 		Epoch: int(s.Epoch), Epochs: j.epochs, Step: s.Step, Steps: j.steps, TrainLoss: finiteOr(s.Loss, 0)}}
 	if s.Quantum != j.quantum {
 		j.quantum = s.Quantum

@@ -252,17 +252,20 @@ func (ln *gpuLane) copyState(j *gpuJob, wait bool) (read func() (*train.State, e
 // run gives the gang a quantum.
 func (ln *gpuLane) run() {
 	ln.status.begin(ln.index, wholeGang)
-	outcomes, err := ln.stream.Run()
+	cpu := threadCPU()
+	did, err := ln.stream.Run()
 	if err != nil {
 		ln.failed(err)
 		return
 	}
+	cpu = threadCPU() - cpu
 	ln.status.end(ln.index)
+	ln.status.count(did.Took, did.Charged)
 	urgent := false
 	ln.mu.Lock()
-	for _, o := range outcomes {
+	for _, o := range did.Outcomes {
 		j := ln.members[o.Job]
-		urgent = ln.advanced(j, o.Device) || urgent
+		urgent = ln.advanced(j, o.Device, part(cpu, o.Device, did.Charged)) || urgent
 		if j.done {
 			ln.sendOff(j)
 		}
@@ -271,6 +274,14 @@ func (ln *gpuLane) run() {
 	if urgent {
 		ln.hurry()
 	}
+}
+
+// part is what of the whole belongs to a job that has taken a share of charged.
+func part(whole, share, charged time.Duration) time.Duration {
+	if charged <= 0 {
+		return 0
+	}
+	return time.Duration(float64(whole) * float64(share) / float64(charged))
 }
 
 // failed deals with a quantum that was not run. The gang's table is the only

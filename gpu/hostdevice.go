@@ -32,7 +32,7 @@ func OpenHost(ctx context.Context, cfg HostConfig) (*Device, error) {
 	cfg = cfg.withDefaults()
 	d, err := newDevice(deviceConfig{
 		info: Info{
-			ID: "cpu", Kind: "cpu", Name: cfg.Name,
+			ID: KindHost, Kind: KindHost, Name: cfg.Name,
 			Lanes: cfg.Threads, Slots: cfg.Slots, MemoryBytes: cfg.MemoryBytes,
 		},
 		program: cfg.Program,

@@ -127,10 +127,11 @@ func (h *hostLanes) serve(lane int) {
 			return
 		}
 		h.status.begin(lane, j.job.ID)
-		began := time.Now()
+		began, cpu := time.Now(), threadCPU()
 		after := h.advance(j, stop)
-		after.took = time.Since(began)
+		after.took, after.cpu = time.Since(began), threadCPU()-cpu
 		h.status.end(lane)
+		h.status.count(after.took, after.took)
 		h.put(j, after)
 	}
 }

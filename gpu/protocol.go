@@ -78,12 +78,12 @@ type checkpointedFrame struct {
 
 // An endFrame is the last word on a job.
 type endFrame struct {
-	Job           int64              `json:"job"`
-	Mode          StopMode           `json:"mode,omitempty"`
-	Metrics       map[string]float64 `json:"metrics,omitempty"`
-	DeviceSeconds float64            `json:"device_seconds"`
-	PeakBytes     int64              `json:"peak_bytes,omitempty"`
-	Fault         *train.Fault       `json:"fault,omitempty"`
+	Job     int64              `json:"job"`
+	Mode    StopMode           `json:"mode,omitempty"`
+	Metrics map[string]float64 `json:"metrics,omitempty"`
+	Spent
+	PeakBytes int64        `json:"peak_bytes,omitempty"`
+	Fault     *train.Fault `json:"fault,omitempty"`
 	// Of a job given back: the memory that it needs, and what of the device's
 	// other processes have.
 	NeedBytes  int64 `json:"need_bytes,omitempty"`

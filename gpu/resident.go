@@ -31,7 +31,7 @@ type resident struct {
 	saved    chan struct{} // closed when the latest background write is done; nil: none yet
 
 	// Guarded by roster.mu.
-	seconds  float64  // lane time, charged to the job
+	spent    Spent
 	stop     StopMode // "" to go on
 	leaving  bool     // its end is being written
 	told     bool     // its first step has been made known

@@ -76,19 +76,21 @@ func (r *resident) wish(mode StopMode) bool {
 type tally struct {
 	progress Progress
 	epochs   []EpochEnded
-	took     time.Duration // charged to the job
+	took     time.Duration // of the lane, charged to the job
+	cpu      time.Duration // of the processor, likewise
 	trained  bool          // rather than only prepared
 }
 
 // account enters what a quantum did and reports whether the daemon should know
 // at once. It needs mu.
 func (ros *roster) account(r *resident, t tally) (urgent bool) {
-	r.seconds += t.took.Seconds()
+	r.spent.DeviceSeconds += t.took.Seconds()
+	r.spent.CPUSeconds += t.cpu.Seconds()
 	first := !r.told && t.trained && t.progress.Step > 0
 	r.told = r.told || first
 	r.progress = t.progress
 	r.progress.Job = r.job.ID
-	r.progress.DeviceSeconds = r.seconds
+	r.progress.Spent = r.spent
 	r.dirty = true
 	for _, e := range t.epochs {
 		e.Job, e.Metrics = r.job.ID, finite(e.Metrics)
@@ -120,7 +122,7 @@ func (ros *roster) leave(r *resident, end ending, free func()) {
 		ros.mu.Lock()
 		delete(ros.jobs, r.job.ID)
 		r.release(ros)
-		frame.Job, frame.DeviceSeconds = r.job.ID, r.seconds
+		frame.Job, frame.Spent = r.job.ID, r.spent
 		ros.mu.Unlock()
 		ros.tell(kind, frame)
 	})

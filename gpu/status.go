@@ -9,13 +9,14 @@ import (
 )
 
 // The layout of a status page: a cache line for each lane, then a seat for
-// each job that may be in a gang.
+// each job that may be in a gang, then the counters.
 const (
 	maxLanes   = 256
 	maxSeats   = 4096
 	statusLine = 64
-	statusSize = maxLanes*statusLine + maxSeats*seatSize
 	seatSize   = 16
+	countersAt = maxLanes*statusLine + maxSeats*seatSize
+	statusSize = countersAt + unsafe.Sizeof(counters{})
 )
 
 // A statusPage says which job, or which gang, each lane works on and since
@@ -40,7 +41,7 @@ type seatStatus struct {
 }
 
 func newStatusPage(bytes []byte) statusPage {
-	if len(bytes) < statusSize {
+	if len(bytes) < int(statusSize) {
 		panic("gpu: status page is too short")
 	}
 	return statusPage{bytes}
@@ -117,7 +118,9 @@ func (p statusPage) members(jobs []int64, lane int) []int64 {
 	return jobs
 }
 
-func (p statusPage) clear() { clear(p.bytes[:statusSize]) }
+// clear makes the page as a new worker should find it. The counters stay: see
+// takeCounters.
+func (p statusPage) clear() { clear(p.bytes[:countersAt]) }
 
 // monotonic is CLOCK_MONOTONIC, by way of package time, which asks without a
 // system call.

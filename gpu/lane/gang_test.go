@@ -112,11 +112,11 @@ func changingGangs(t *testing.T, d *Device, jobs []traintest.Job, want []*train.
 			if rng.IntN(20) == 0 {
 				d.kernel = Grid
 			}
-			outcomes, err := l.Run()
+			quantum, err := l.Run()
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, o := range outcomes {
+			for _, o := range quantum.Outcomes {
 				i, done := on[o.Job], o.Job.Status().Doing == kernels.DoingDone
 				if !done && rng.IntN(4) > 0 {
 					continue

@@ -41,6 +41,13 @@ type Outcome struct {
 	Device time.Duration
 }
 
+// A Quantum is what one came to: the time it took on the device, and the part of
+// it that the lane is charged, which the outcomes add up to.
+type Quantum struct {
+	Outcomes      []Outcome
+	Took, Charged time.Duration
+}
+
 // NewLane makes a lane with an empty gang. Less is sooner, within the range
 // that the device has for streams; it decides whose blocks go first, and
 // preempts nothing.
@@ -99,9 +106,9 @@ func (l *Lane) Jobs() int { return len(l.gang) }
 
 // Run gives the gang one quantum and returns when the device has done it. An
 // error is the device's; [cuda.IsFatal] says whether the context is lost.
-func (l *Lane) Run() ([]Outcome, error) {
+func (l *Lane) Run() (Quantum, error) {
 	if len(l.gang) == 0 {
-		return nil, nil
+		return Quantum{}, nil
 	}
 	kernel := l.dev.kernel
 	if kernel == Auto {
@@ -116,17 +123,18 @@ func (l *Lane) Run() ([]Outcome, error) {
 	}
 	part := l.dev.usage.end(use, time.Now())
 	if err != nil {
-		return nil, err
+		return Quantum{}, err
 	}
 	took, err := cuda.Elapsed(l.began, l.end)
 	if err != nil {
-		return nil, fmt.Errorf("time quantum: %w", err)
+		return Quantum{}, fmt.Errorf("time quantum: %w", err)
 	}
 	if kernel == Grid {
 		l.graph.took = took / time.Duration(l.graph.times)
 	}
 	l.choice.observe(kernel, l.work(), took.Seconds())
-	return l.charge(time.Duration(float64(took) * part)), nil
+	charged := time.Duration(float64(took) * part)
+	return Quantum{Outcomes: l.charge(charged), Took: took, Charged: charged}, nil
 }
 
 // launch sends a quantum to the device.
@@ -277,10 +285,14 @@ func (l *Lane) charge(took time.Duration) []Outcome {
 		}
 		sum += share[i]
 	}
-	for i := range out {
-		if sum > 0 {
-			out[i].Device = time.Duration(float64(took) * share[i] / sum)
+	if sum == 0 { // it found nothing to do, and took its time all the same
+		for i := range share {
+			share[i] = 1
 		}
+		sum = float64(len(share))
+	}
+	for i := range out {
+		out[i].Device = time.Duration(float64(took) * share[i] / sum)
 	}
 	return out
 }

@@ -109,11 +109,11 @@ func finish(t testing.TB, l *Lane, jobs []*Job, between func(quantum int)) []res
 		if time.Now().After(deadline) {
 			t.Fatalf("%d jobs are not done after %d quanta", l.Jobs(), quantum)
 		}
-		outcomes, err := l.Run()
+		did, err := l.Run()
 		if err != nil {
 			t.Fatalf("quantum %d: %v", quantum, err)
 		}
-		for _, o := range outcomes {
+		for _, o := range did.Outcomes {
 			r := &results[index[o.Job]]
 			status := o.Job.Status()
 			if status.Quantum == l.quantum {
