@@ -182,7 +182,12 @@ func TestBenchShareWithPeers(t *testing.T) {
 				Peer, Skipped, Failed string
 				Apart                 *int                                `json:"losses_apart"`
 				Ratio                 *struct{ Median, Min, Max float64 } `json:"loss_ratio"`
-				Runs                  []struct{ Steps int64 }
+				Runs                  []struct {
+					Steps       int64
+					Wall        float64 `json:"wall_seconds"`
+					Utilization *float64
+					Reason      string `json:"utilization_reason"`
+				}
 			}
 		}
 		if err := json.Unmarshal(out, &r); err != nil {
@@ -197,6 +202,11 @@ func TestBenchShareWithPeers(t *testing.T) {
 			if p.Failed != "" || len(p.Runs) != 1 || p.Runs[0].Steps != 200 || p.Apart == nil || *p.Apart != 0 ||
 				p.Ratio.Min < 0.99 || p.Ratio.Max > 1.01 {
 				t.Errorf("%s: %+v, %+v", load, p, p.Ratio)
+			}
+			// Its process works while its clock runs, so that a host that is
+			// watched cannot be idle.
+			if run := p.Runs[0]; run.Wall > 0.5 && (run.Utilization == nil || *run.Utilization <= 0.1 || *run.Utilization > 1) {
+				t.Errorf("%s: %s ran %g s at utilization %v: %s", load, p.Peer, run.Wall, run.Utilization, run.Reason)
 			}
 			ran[p.Peer] = true
 		}

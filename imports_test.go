@@ -13,21 +13,22 @@ import (
 // is the longest prefix that matches, and may always import below itself.
 // docs/design.md draws the same picture.
 var allowed = map[string][]string{
-	"weft":               {"weft/client", "weft/daemon", "weft/daemon/api", "weft/gpu"},
-	"weft/client":        {"weft/daemon/api", "weft/bench/load", "weft/bench/peers"},
-	"weft/daemon":        {"weft/gpu", "weft/gpu/nvml", "weft/gpu/train", "weft/gpu/train/dataset", "weft/cpuwork"},
-	"weft/daemon/api":    {},
-	"weft/daemon/sched":  {"weft/daemon/api"},
-	"weft/daemon/store":  {"weft/daemon/api"},
-	"weft/gpu":           {"weft/kernels", "weft/cpuwork/proc"},
-	"weft/gpu/host":      {"weft/gpu/train"},
-	"weft/gpu/host/simd": {},
-	"weft/gpu/train":     {},
-	"weft/cpuwork":       {},
-	"weft/kernels":       {},
-	"weft/bench":         {"weft/client", "weft/daemon/api"},
-	"weft/bench/load":    {},
-	"weft/bench/peers":   {"weft/gpu/train"},
+	"weft":                {"weft/client", "weft/daemon", "weft/daemon/api", "weft/gpu", "weft/cpuwork/jobs", "weft/cpuwork/advise/measure", "weft/bench/pools"},
+	"weft/client":         {"weft/daemon/api", "weft/bench/load", "weft/bench/peers", "weft/bench/pools", "weft/cpuwork"},
+	"weft/daemon":         {"weft/gpu", "weft/gpu/nvml", "weft/gpu/train", "weft/gpu/train/dataset", "weft/cpuwork/jobs", "weft/cpuwork/advise", "weft/cpuwork/advise/measure"},
+	"weft/daemon/api":     {},
+	"weft/daemon/sched":   {"weft/daemon/api"},
+	"weft/daemon/metrics": {"weft/daemon/api"},
+	"weft/daemon/store":   {"weft/daemon/api"},
+	"weft/gpu":            {"weft/kernels", "weft/cpuwork/proc"},
+	"weft/gpu/host":       {"weft/gpu/train"},
+	"weft/gpu/host/simd":  {},
+	"weft/gpu/train":      {},
+	"weft/cpuwork":        {},
+	"weft/kernels":        {},
+	"weft/bench":          {"weft/client", "weft/daemon/api"},
+	"weft/bench/load":     {},
+	"weft/bench/peers":    {"weft/gpu/train"},
 }
 
 type listed struct {

@@ -11,7 +11,6 @@ import (
 	"syscall"
 
 	"weft/client"
-	"weft/gpu"
 )
 
 // version is set by the linker; see Makefile.
@@ -26,7 +25,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	defer stop()
 	app := client.App{
 		Version: version,
-		Worker:  gpu.WorkerMain,
+		Worker:  runWorker,
 		Serve: func(ctx context.Context, o client.ServeOptions) error {
 			return serveDaemon(ctx, o, stderr)
 		},

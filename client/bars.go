@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -45,17 +44,6 @@ func (p *program) trackBars(ctx context.Context, c *api.Client, ids []int64) ([]
 		return nil, fmt.Errorf("show progress: %w", uiErr)
 	}
 	return nil, trackErr
-}
-
-// liveProgram makes a terminal program that leaves signals to main and ends
-// with ctx.
-func (p *program) liveProgram(ctx context.Context, m tea.Model) *tea.Program {
-	env := os.Environ()
-	if !p.global.colour {
-		env = append(env, "NO_COLOR=1")
-	}
-	return tea.NewProgram(m, tea.WithContext(ctx), tea.WithInput(p.stdin), tea.WithOutput(p.stdout),
-		tea.WithEnvironment(env), tea.WithoutSignalHandler())
 }
 
 // jobMsg carries a job as it is now; barSink sends them to the program.
@@ -161,6 +149,9 @@ func (b *bars) line(j *api.Job, name int) string {
 	switch {
 	case j.State == api.Running:
 		tail = fmt.Sprintf("%3.0f%% %s", 100*fraction(j.Progress), metricText(j.Metrics))
+		if isCPU(j.Kind) {
+			tail = progressText(j.Progress) + " " + metricText(j.Metrics)
+		}
 		if left, ok := timeLeft(j, b.now()); ok {
 			tail += ", " + durationText(left) + " left"
 		}

@@ -18,6 +18,7 @@ import (
 
 	"weft/bench/peers"
 	"weft/client/nearest"
+	"weft/daemon/api"
 )
 
 const (
@@ -36,21 +37,22 @@ const (
 
 // sharePeer is what another program made of the load, or why it did not.
 type sharePeer struct {
-	Peer        string    `json:"peer"`
-	About       string    `json:"about"`
-	Runtime     string    `json:"runtime"`
-	Skipped     string    `json:"skipped"` // why it did not run; "": it did
-	Failed      string    `json:"failed"`  // what ended it; its runs before are kept
-	Wall        *spread   `json:"wall_seconds"`
-	StepsPerS   *spread   `json:"steps_per_second"`
-	SamplesPerS *spread   `json:"samples_per_second"`
-	Speedup     *spread   `json:"speedup"`      // the baseline's wall over the peer's, round by round
-	FasterArm   string    `json:"faster_arm"`   // the arm that faster_by is of
-	FasterBy    *spread   `json:"faster_by"`    // the peer's wall over that arm's, round by round
-	LossesApart *int      `json:"losses_apart"` // models whose final validation loss is not within loss_band
-	LossRatio   *spread   `json:"loss_ratio"`   // the peer's final validation losses over weft's, model by model
-	LossBand    float64   `json:"loss_band"`
-	Runs        []peerRun `json:"runs"`
+	Peer        string  `json:"peer"`
+	About       string  `json:"about"`
+	Runtime     string  `json:"runtime"`
+	Skipped     string  `json:"skipped"` // why it did not run; "": it did
+	Failed      string  `json:"failed"`  // what ended it; its runs before are kept
+	Wall        *spread `json:"wall_seconds"`
+	StepsPerS   *spread `json:"steps_per_second"`
+	SamplesPerS *spread `json:"samples_per_second"`
+	Speedup     *spread `json:"speedup"`      // the baseline's wall over the peer's, round by round
+	FasterArm   string  `json:"faster_arm"`   // the arm that faster_by is of
+	FasterBy    *spread `json:"faster_by"`    // the peer's wall over that arm's, round by round
+	LossesApart *int    `json:"losses_apart"` // models whose final validation loss is not within loss_band
+	LossRatio   *spread `json:"loss_ratio"`   // the peer's final validation losses over weft's, model by model
+	LossBand    float64 `json:"loss_band"`
+	armUse
+	Runs []peerRun `json:"runs"`
 
 	peer peers.Peer
 }
@@ -65,23 +67,27 @@ type peerRun struct {
 	Steps int64   `json:"steps"`
 	// Losses are the models' final validation losses; null: not a number.
 	Losses []*float64 `json:"val_loss"`
+	deviceUse
 }
 
-// checkPeers reads --peers.
-func checkPeers(names []string) ([]string, error) {
+// checkPeers reads --peers of weft bench share.
+func checkPeers(names []string) ([]string, error) { return checkPeerNames(names, peers.Names()) }
+
+// checkPeerNames reads --peers, where there are all.
+func checkPeerNames(names, all []string) ([]string, error) {
 	switch {
 	case len(names) == 0 || slices.Equal(names, []string{peersNone}):
 		return nil, nil
 	case slices.Equal(names, []string{peersAuto}):
-		return peers.Names(), nil
+		return all, nil
 	}
 	for i, n := range names {
 		switch {
 		case n == peersAuto || n == peersNone:
 			return nil, usagef("--peers "+n, "--peers %s goes with nothing else", n)
-		case !slices.Contains(peers.Names(), n):
-			return nil, usagef("--peers "+firstOf(nearest.Name(n, peers.Names()), peersAuto),
-				"unknown peer %q; there are auto, none, %s", n, strings.Join(peers.Names(), ", "))
+		case !slices.Contains(all, n):
+			return nil, usagef("--peers "+firstOf(nearest.Name(n, all), peersAuto),
+				"unknown peer %q; there are auto, none, %s", n, strings.Join(all, ", "))
 		case slices.Contains(names[:i], n):
 			return nil, usagef("--peers "+strings.Join(slices.Compact(slices.Sorted(slices.Values(names))), ","),
 				"--peers has %s twice", n)
@@ -141,6 +147,7 @@ func (s *sharing) preparePeers(ctx context.Context) error {
 	} else if err != nil {
 		return fmt.Errorf("prepare peers: %w", err)
 	}
+	s.peerSteps = work.Steps()
 	if err := peers.WriteScripts(s.peersDir); err != nil {
 		return err
 	}
@@ -182,35 +189,63 @@ func (s *sharing) running() []string {
 func (s *sharing) measurePeer(ctx context.Context, round, place int, name string) error {
 	i := slices.IndexFunc(s.result.Peers, func(p sharePeer) bool { return p.Peer == name })
 	p := &s.result.Peers[i]
-	if p.Failed != "" {
-		return nil
-	}
-	began := s.p.app.Now()
-	answer, err := s.runPeer(ctx, p.peer, s.o.peerTimeout)
+	run := peerRun{Round: round + 1, Place: place + 1}
+	answer, err := s.watchPeer(ctx, p.peer, &run)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if err == nil {
-		err = s.checkAnswer(answer)
-	}
 	if err != nil {
 		p.Failed = err.Error()
-		s.say.peerFailed(err)
+		s.say.peerFailed(err, s.o.repeat-round-1)
 		return nil
 	}
 	p.Runtime = firstOf(answer.Runtime, p.Runtime)
-	p.Runs = append(p.Runs, peerRun{Round: round + 1, Place: place + 1, Wall: answer.Wall, Warm: answer.Warm,
-		Whole: s.p.app.Now().Sub(began).Seconds(), Steps: answer.Steps, Losses: answer.Losses})
+	run.Wall, run.Warm, run.Steps, run.Losses = answer.Wall, answer.Warm, answer.Steps, answer.Losses
+	p.Runs = append(p.Runs, run)
 	s.say.finished(answer.Wall)
 	return nil
 }
 
+// watchPeer runs a peer's script beside a daemon that has no jobs and reads the
+// device's sensors. Without one the peer is measured all the same.
+func (s *sharing) watchPeer(ctx context.Context, peer peers.Peer, run *peerRun) (answer *peers.Answer, err error) {
+	measure := func() {
+		began := s.p.app.Now()
+		if answer, err = s.runPeer(ctx, peer, s.o.peerTimeout); err == nil {
+			err = s.checkAnswer(answer)
+		}
+		run.Whole = s.p.app.Now().Sub(began).Seconds()
+	}
+	watched := false
+	unwatched := s.withDaemon(ctx, fmt.Sprintf("%d-%s", run.Round, peer.Name), s.device, armAuto,
+		func(within context.Context, d *ownDaemon) error {
+			watched = true
+			if measure(); err == nil {
+				run.deviceUse = s.sensorsOfPeer(within, d.client, answer)
+			}
+			return nil
+		})
+	if !watched && ctx.Err() == nil {
+		measure()
+		run.deviceUse = unknownUse(s.result.Device.Kind, fmt.Sprintf("the daemon that reads the sensors did not start: %v", unwatched))
+	}
+	return answer, err
+}
+
+// clockSlack is how far a script's two clocks may be apart.
+const clockSlack = 100 * time.Millisecond
+
+// sensorsOfPeer is what the sensors said while a script's clock ran.
+func (s *sharing) sensorsOfPeer(ctx context.Context, c *api.Client, a *peers.Answer) deviceUse {
+	if d := a.End - a.Begin; !(a.Begin > 0 && math.Abs(d-a.Wall) <= clockSlack.Seconds()) {
+		return unknownUse(s.result.Device.Kind, "its answer does not say when it ran")
+	}
+	from := time.UnixMicro(int64(a.Begin * 1e6))
+	return s.sensorsOf(ctx, c, window{from, from.Add(seconds(a.Wall))})
+}
+
 // checkAnswer refuses what no run can have come to.
 func (s *sharing) checkAnswer(a *peers.Answer) error {
-	want := int64(0)
-	if first := slices.IndexFunc(s.runs, func(r shareRun) bool { return r.Arm == s.o.baseline }); first >= 0 {
-		want = s.runs[first].Steps
-	}
 	switch {
 	case a.Skip != "":
 		return errors.New(a.Skip)
@@ -218,8 +253,8 @@ func (s *sharing) checkAnswer(a *peers.Answer) error {
 		return fmt.Errorf("its answer has no time: wall_seconds is %g", a.Wall)
 	case len(a.Losses) != len(s.load.drafts):
 		return fmt.Errorf("its answer has %d losses for %s", len(a.Losses), counted(len(s.load.drafts), "model"))
-	case want > 0 && a.Steps != want:
-		return fmt.Errorf("it trained %d steps, not %d", a.Steps, want)
+	case a.Steps != s.peerSteps:
+		return fmt.Errorf("it trained %d steps, not %d", a.Steps, s.peerSteps)
 	}
 	return nil
 }
@@ -327,6 +362,7 @@ func (r *shareResult) sumUpPeers() {
 		p.Speedup = of(func(run peerRun) float64 { return wallOf(baseline, run.Round) / run.Wall })
 		p.FasterArm = best.Arm
 		p.FasterBy = of(func(run peerRun) float64 { return run.Wall / wallOf(best, run.Round) })
+		p.armUse = sumUses(len(p.Runs), func(i int) *deviceUse { return &p.Runs[i].deviceUse })
 		p.compareLosses(baseline.Runs[0].models)
 	}
 }

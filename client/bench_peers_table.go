@@ -2,25 +2,34 @@ package client
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"weft/client/table"
 )
 
-// peerColumns are the columns of the peers' table.
-var peerColumns = []struct {
+// peerColumn is one column of the peers' table.
+type peerColumn struct {
 	head string
+	wide bool // shown by -o wide and the report only
 	text func(r *shareResult, p *sharePeer) string
-}{
-	{"PEER", func(_ *shareResult, p *sharePeer) string { return p.Peer }},
-	{"WALL", func(_ *shareResult, p *sharePeer) string { return secondsText(p.Wall.Median) }},
-	{"MIN-MAX", func(_ *shareResult, p *sharePeer) string { return rangeText(*p.Wall, len(p.Runs), secondsText) }},
-	{"STEPS/S", func(_ *shareResult, p *sharePeer) string { return rateText(p.StepsPerS.Median) }},
-	{"SAMPLES/S", func(_ *shareResult, p *sharePeer) string { return rateText(p.SamplesPerS.Median) }},
-	{"SPEEDUP", func(_ *shareResult, p *sharePeer) string { return timesText(p.Speedup.Median) }},
-	{"FASTER", func(_ *shareResult, p *sharePeer) string { return timesText(p.FasterBy.Median) }},
-	{"MIN-MAX", func(_ *shareResult, p *sharePeer) string { return rangeText(*p.FasterBy, len(p.Runs), timesText) }},
-	{"LOSSES", func(r *shareResult, p *sharePeer) string {
+}
+
+// peerColumns are the columns of the peers' table.
+var peerColumns = []peerColumn{
+	{"PEER", false, func(_ *shareResult, p *sharePeer) string { return p.Peer }},
+	{"WALL", false, func(_ *shareResult, p *sharePeer) string { return secondsText(p.Wall.Median) }},
+	{"MIN-MAX", false, func(_ *shareResult, p *sharePeer) string { return rangeText(*p.Wall, len(p.Runs), secondsText) }},
+	{"STEPS/S", false, func(_ *shareResult, p *sharePeer) string { return rateText(p.StepsPerS.Median) }},
+	{"SAMPLES/S", false, func(_ *shareResult, p *sharePeer) string { return rateText(p.SamplesPerS.Median) }},
+	{"SPEEDUP", false, func(_ *shareResult, p *sharePeer) string { return timesText(p.Speedup.Median) }},
+	{"FASTER", false, func(_ *shareResult, p *sharePeer) string { return timesText(p.FasterBy.Median) }},
+	{"MIN-MAX", false, func(_ *shareResult, p *sharePeer) string { return rangeText(*p.FasterBy, len(p.Runs), timesText) }},
+	{"UTIL", false, func(_ *shareResult, p *sharePeer) string { return p.utilizationText() }},
+	{"ENERGY", false, func(_ *shareResult, p *sharePeer) string { return p.energyText(1) }},
+	{"J/MODEL", true, func(r *shareResult, p *sharePeer) string { return p.energyText(float64(len(r.Jobs))) }},
+	{"J/1K STEPS", true, func(_ *shareResult, p *sharePeer) string { return p.energyText(float64(p.Runs[0].Steps) / 1000) }},
+	{"LOSSES", false, func(r *shareResult, p *sharePeer) string {
 		switch {
 		case p.LossesApart == nil:
 			return ""
@@ -29,7 +38,7 @@ var peerColumns = []struct {
 		}
 		return "agree"
 	}},
-	{"RUNTIME", func(_ *shareResult, p *sharePeer) string { return table.Clean(p.Runtime) }},
+	{"RUNTIME", false, func(_ *shareResult, p *sharePeer) string { return table.Clean(p.Runtime) }},
 }
 
 // peersText is the peers' table, how to read it, and who did not run.
@@ -37,22 +46,12 @@ func (p *program) peersText(r *shareResult) (string, error) {
 	if len(r.Peers) == 0 {
 		return "", nil
 	}
-	t := &table.Table{Width: p.global.width}
-	for _, c := range peerColumns {
-		t.Columns = append(t.Columns, table.Column{Head: c.head, Right: c.head != "PEER" && c.head != "LOSSES" && c.head != "RUNTIME"})
-	}
+	t := p.peersTable(r, p.global.output == outWide)
 	faster, compared := "", false
 	for i := range r.Peers {
-		peer := &r.Peers[i]
-		if peer.Wall == nil {
-			continue
+		if peer := &r.Peers[i]; peer.Wall != nil {
+			faster, compared = peer.FasterArm, compared || peer.LossesApart != nil
 		}
-		row := make([]string, 0, len(peerColumns))
-		for _, c := range peerColumns {
-			row = append(row, c.text(r, peer))
-		}
-		t.Rows = append(t.Rows, row)
-		faster, compared = peer.FasterArm, compared || peer.LossesApart != nil
 	}
 	var b strings.Builder
 	if len(t.Rows) > 0 {
@@ -75,4 +74,25 @@ func (p *program) peersText(r *shareResult) (string, error) {
 		}
 	}
 	return b.String(), nil
+}
+
+// peersTable has a row for each peer that ran.
+func (p *program) peersTable(r *shareResult, wide bool) *table.Table {
+	t := &table.Table{Width: p.global.width}
+	columns := slices.DeleteFunc(slices.Clone(peerColumns), func(c peerColumn) bool { return c.wide && !wide })
+	for _, c := range columns {
+		t.Columns = append(t.Columns, table.Column{Head: c.head,
+			Right: c.head != "PEER" && c.head != "LOSSES" && c.head != "RUNTIME"})
+	}
+	for i := range r.Peers {
+		if r.Peers[i].Wall == nil {
+			continue
+		}
+		row := make([]string, 0, len(columns))
+		for _, c := range columns {
+			row = append(row, c.text(r, &r.Peers[i]))
+		}
+		t.Rows = append(t.Rows, row)
+	}
+	return t
 }

@@ -39,7 +39,8 @@ func fakePython(t *testing.T, script string) *sharing {
 		d.Spec = l.Spec(i).JSON()
 		models.drafts = append(models.drafts, d)
 	}
-	p := &program{stderr: io.Discard, app: App{Now: time.Now}}
+	// No daemon starts, so that nobody reads sensors.
+	p := &program{stderr: io.Discard, app: App{Now: time.Now, Program: filepath.Join(dir, "no-weft")}}
 	o := shareOptions{repeat: 1, arms: []string{armAuto}, baseline: armAuto, peers: []string{"torch-eager"},
 		peerTimeout: 5 * time.Second}
 	return &sharing{p: p, o: o, load: models, dir: dir, say: newShareProgress(p, o, 2),
@@ -65,11 +66,11 @@ func TestPeersThatDoNotRun(t *testing.T) {
 		"late skip":    {goodProbe + `echo '{"skip": "the GPU is gone"}'`, "", "the GPU is gone"},
 	} {
 		s := fakePython(t, c.script)
-		s.runs = []shareRun{{Arm: armAuto, Steps: 6}}
 		if err := s.preparePeers(t.Context()); err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
+		s.peerSteps = 6
 		p := &s.result.Peers[0]
 		for _, runs := range s.running() {
 			if err := s.measurePeer(t.Context(), 0, 0, runs); err != nil {
@@ -90,14 +91,18 @@ func TestPeersThatDoNotRun(t *testing.T) {
 func TestPeerHangs(t *testing.T) {
 	s := fakePython(t, goodProbe+"sleep 1000 & echo $! > $3/child; wait")
 	s.o.peerTimeout = 300 * time.Millisecond
+	s.o.repeat, s.say.runs = 3, 6 // with an arm beside it
 	if err := s.preparePeers(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.measurePeer(t.Context(), 0, 0, "torch-eager"); err != nil {
 		t.Fatal(err)
 	}
-	if p := s.result.Peers[0]; p.Failed != "it had not ended after 300ms" {
+	if p := s.result.Peers[0]; p.Failed != "it had not ended after 300ms" || len(s.running()) > 0 {
 		t.Errorf("failed: %q", p.Failed)
+	}
+	if s.say.ran != 1 || s.say.runs != 4 { // its other two are left out
+		t.Errorf("%d of %d runs", s.say.ran, s.say.runs)
 	}
 	pid, err := os.ReadFile(filepath.Join(s.peersDir, "child"))
 	if err != nil {
@@ -180,7 +185,7 @@ func withPeers(t *testing.T, rounds int) *shareResult {
 	r.Peers = []sharePeer{eager, {Peer: "torch-graphs", Skipped: "needs a GPU"}, vmap}
 	ours := r.Arms[0].Runs[0].models
 	for i, loss := range []float64{0.3, 0.21, 0.1} {
-		ours[i].valLoss = &loss
+		ours[i].valLoss, r.Jobs[i].ValLoss = &loss, &loss
 	}
 	r.sumUpPeers()
 	return r
@@ -252,6 +257,88 @@ func TestHistory(t *testing.T) {
 		line("bench history x"), line("bench plot"), line("bench plot -o a.pdf"), line("bench plot -o there.svg"),
 		line("bench plot 20260301-130000-lab-cpu-44 -o a.svg"), line("bench plot --load wide -o a.svg"),
 		line("bench plot none.json -o a.svg"), line("bench plot -o a.svg"))
+}
+
+// What --save writes is read again, a list of --sweep-models too.
+func TestSavedIsRead(t *testing.T) {
+	results := keptHistory(t)
+	dir := t.TempDir()
+	for name, c := range map[string]struct {
+		value any
+		n     int
+		err   string
+	}{
+		"one":   {results[0], 1, ""},
+		"list":  {results, 4, ""},
+		"empty": {[]int{}, 0, ""},
+		"nulls": {[]any{nil}, 0, "it is no result of weft bench share"},
+		"other": {map[string]string{"benchmark": "pools"}, 0, "it is no result of weft bench share"},
+	} {
+		path := filepath.Join(dir, name+".json")
+		if err := saveFile(path, false, func(w io.Writer) error { return encodeJSON(w, c.value) }); err != nil {
+			t.Fatal(err)
+		}
+		found, err := readShareFiles(path)
+		if len(found) != c.n || (err == nil) != (c.err == "") || (err != nil && err.Error() != c.err) {
+			t.Errorf("%s: %d results, %v", name, len(found), err)
+		}
+		_, err = readShareFile(path)
+		if (err == nil) != (c.n == 1) {
+			t.Errorf("%s as one: %v", name, err)
+		}
+	}
+}
+
+// FuzzShareFile: whatever a file has, it is read or refused, and what was read
+// can be told and drawn.
+func FuzzShareFile(f *testing.F) {
+	f.Add([]byte(`{"benchmark":"share","format":1,"load":{"models":1},"arms":[{}]}`))
+	f.Add([]byte(`[{"benchmark":"share","format":1,"load":{"models":2},"arms":[{"arm":"auto","speedup":{"median":2}}],"peers":[{"peer":"x","speedup":{"median":-1}}]}]`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		path := filepath.Join(t.TempDir(), "f.json")
+		if err := os.WriteFile(path, body, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		found, err := readShareFiles(path)
+		if err != nil || len(found) == 0 {
+			return
+		}
+		for _, r := range found {
+			_, _ = r.speedupsText(), r.baselineWall()
+		}
+		_ = drawShare(io.Discard, "svg", found) // it may refuse, as speedups that no plot has
+	})
+}
+
+// Only what the same program measured of the same models on the same machine is
+// on one line.
+func TestComparable(t *testing.T) {
+	base := recordedShare(t, 1, nil)
+	for name, change := range map[string]func(*shareResult){
+		"models": nil, // more of them are another point
+		"load":   func(r *shareResult) { r.Load.Name = "tiny" },
+		"quick":  func(r *shareResult) { r.Load.Quick = true },
+		"length": func(r *shareResult) {
+			r.Jobs[0].Spec = []byte(strings.Replace(string(r.Jobs[0].Spec), `"epochs":200`, `"epochs":7`, 1))
+		},
+		"device": func(r *shareResult) { r.Device.Lanes = 4 },
+		"cores":  func(r *shareResult) { r.Machine.Cores = 4 },
+		"commit": func(r *shareResult) { r.Weft.Commit = "fedcba" },
+	} {
+		r := recordedShare(t, 1, nil)
+		r.Load.Models = 64
+		if change != nil {
+			change(r)
+		}
+		if got := r.comparable(base); got != (change == nil) {
+			t.Errorf("another %s: %v", name, got)
+		}
+	}
+	indented := recordedShare(t, 1, nil)
+	indented.Jobs[0].Spec = []byte(strings.ReplaceAll(string(indented.Jobs[0].Spec), ",", ",\n  "))
+	if !indented.comparable(base) {
+		t.Error("a file's indentation makes another load")
+	}
 }
 
 // texts are those of an SVG, in order; it fails where that is not well formed.
@@ -330,7 +417,7 @@ func TestReportPage(t *testing.T) {
 	}
 	html := page.String()
 	_, elements := texts(t, strings.NewReader(strings.TrimPrefix(html, "<!DOCTYPE html>")))
-	if elements["table"] != 8 || elements["svg"] != 1 || elements["section"] != 4 || elements["script"] != 0 {
+	if elements["table"] != 12 || elements["caption"] != 12 || elements["details"] != 4 || elements["svg"] != 1 || elements["section"] != 4 || elements["script"] != 0 {
 		t.Errorf("elements: %v", elements)
 	}
 	for _, outside := range []string{"src=", "@import", "<link", "url("} {
@@ -338,7 +425,9 @@ func TestReportPage(t *testing.T) {
 			t.Errorf("the page has %s", outside)
 		}
 	}
-	for _, want := range []string{"torch-eager", "AMD EPYC", "How to read this", "&lt;script&gt;"} {
+	for _, want := range []string{"torch-eager", "AMD EPYC", "How to read this", "&lt;script&gt;", "J/1K STEPS",
+		`scope="col"`, `scope="row"`, `role="img" aria-label="Speedup over sequential. 1 model: auto 1.00x`, "Linux 6.1",
+		"torch-eager on torch 2.9.0, 1 thread", "2 of 3 APART", "weft reads no energy of a CPU"} {
 		if !strings.Contains(html, want) {
 			t.Errorf("the page lacks %s", want)
 		}

@@ -35,15 +35,18 @@ func (p *program) benchPlotVerb() verb {
 	return verb{
 		cmd: &cli.Command{
 			Name: "bench plot", Category: groupResult, ArgsUsage: "[ID…] -o FILE",
-			Usage: "draw results of weft bench share as PNG or SVG",
-			Description: `Draws speedup over the number of models, one line an arm or peer, from several
+			Usage: "draw results of weft bench share or pools as PNG or SVG",
+			Description: `Of weft bench pools it draws speedup over the number of workers, a panel a
+workload and a line a pool; of several results each workload is the last one's.
+Of weft bench share it draws speedup over the number of models, one line an arm or peer, from several
 results; of results of one number of models, bars. Without an ID it takes the
 last result, and those kept that differ from it by the number of models only.
 An ID is one of weft bench history, or a file that --save wrote. Where two
 results have the same number of models, the later one counts.`,
 			Flags: append(fileFlags("the `FILE` to draw, .png or .svg"),
 				&cli.StringFlag{Name: "load", Usage: "without an ID: the last of load `NAME`"},
-				&cli.StringFlag{Name: "device", Usage: "without an ID: the last on `DEVICE`"}),
+				&cli.StringFlag{Name: "device", Usage: "without an ID: the last on `DEVICE`"},
+				&cli.StringFlag{Name: "benchmark", Usage: "without an ID: the last of `NAME`, share or pools"}),
 			Action: func(c *cli.Context) error {
 				out := c.String("out")
 				format := strings.ToLower(strings.TrimPrefix(filepath.Ext(out), "."))
@@ -53,21 +56,26 @@ results have the same number of models, the later one counts.`,
 				if err := mayCreate(out, c.Bool("force")); err != nil {
 					return err
 				}
-				o := historyOptions{load: c.String("load"), device: c.String("device")}
-				check := shareOptions{load: o.load, device: firstOf(o.device, "auto")}
-				if err := check.checkNames(); o.load != "own" && err != nil {
-					return err
-				}
-				results, err := p.chosen(c.Args().Slice(), o)
+				o, err := readHistory(c)
 				if err != nil {
 					return err
 				}
-				return saveFile(out, c.Bool("force"), func(w io.Writer) error { return drawShare(w, format, results) })
+				share, pools, err := p.chosen(c.Args().Slice(), o)
+				if err != nil {
+					return err
+				}
+				return saveFile(out, c.Bool("force"), func(w io.Writer) error {
+					if len(pools) > 0 {
+						return drawPools(w, format, pools)
+					}
+					return drawShare(w, format, share)
+				})
 			},
 		},
 		examples: []example{
 			{"weft bench plot -o tiny.svg", "the last ones"},
 			{"weft bench plot --load lab --device cpu -o lab.png", "the last ones of a load and a device"},
+			{"weft bench plot --benchmark pools -o pools.svg", "the last run of weft bench pools"},
 			{"weft bench plot run.json -o run.png --force", "one run, from a file"},
 		},
 		exits: []exit{
@@ -110,9 +118,8 @@ func lookOf(name string) look {
 	return look{rgb(0x000000), draw.CircleGlyph{}, nil}
 }
 
-// drawShare writes a plot: lines where results have several numbers of models,
-// else bars of the last.
-func drawShare(w io.Writer, format string, results []*shareResult) error {
+// pointsOf are the latest results of each number of models, in its order.
+func pointsOf(results []*shareResult) []*shareResult {
 	byModels := map[int]*shareResult{}
 	for _, r := range results {
 		if old := byModels[r.Load.Models]; old == nil || !r.Date.Before(old.Date) {
@@ -124,7 +131,15 @@ func drawShare(w io.Writer, format string, results []*shareResult) error {
 		points = append(points, r)
 	}
 	slices.SortFunc(points, func(a, b *shareResult) int { return a.Load.Models - b.Load.Models })
-	p := newPlot(points[len(points)-1])
+	return points
+}
+
+// drawShare writes a plot: lines where results have several numbers of models,
+// else bars of the last.
+func drawShare(w io.Writer, format string, results []*shareResult) error {
+	points := pointsOf(results)
+	last := points[len(points)-1]
+	p := newPlot(last)
 	var err error
 	beside := vg.Length(0)
 	if len(points) > 1 {
@@ -136,16 +151,7 @@ func drawShare(w io.Writer, format string, results []*shareResult) error {
 	if err != nil {
 		return fmt.Errorf("draw plot: %w", err)
 	}
-	var canvas interface {
-		vg.CanvasSizer
-		io.WriterTo
-	}
-	if format == "svg" {
-		canvas = vgsvg.New(plotWidth, plotHeight)
-	} else {
-		canvas = vgimg.PngCanvas{Canvas: vgimg.NewWith(vgimg.UseWH(plotWidth, plotHeight), vgimg.UseDPI(plotDPI),
-			vgimg.UseBackgroundColor(color.White))}
-	}
+	canvas := newCanvas(format, plotWidth, plotHeight)
 	area := draw.New(canvas)
 	area.SetColor(color.White)
 	area.Fill(area.Rectangle.Path())
@@ -158,10 +164,12 @@ func drawShare(w io.Writer, format string, results []*shareResult) error {
 	area = draw.Crop(area, labelWidth, 0, 0, 0)
 	legend := p.Legend // beside the plot: within, it would lie on lines
 	p.Legend = plot.NewLegend()
-	title := p.Title.Text // over all of it
-	area.FillText(p.Title.TextStyle, vg.Point{X: area.Center().X, Y: area.Max.Y}, title)
+	// Over all of it: the title, and smaller what it was measured on.
+	area = writeAbove(area, p.Title.TextStyle, p.Title.Text, vg.Points(3))
+	small := p.Title.TextStyle
+	small.Font.Size, small.Color = vg.Points(9), color.Gray{Y: 0x40}
+	area = writeAbove(area, small, subtitle(last), vg.Points(10))
 	p.Title.Text = ""
-	area = draw.Crop(area, 0, 0, 0, -p.Title.TextStyle.Height(title)-p.Title.Padding)
 	p.BackgroundColor = nil // drawn over what stands there already
 	p.Draw(draw.Crop(area, 0, -beside, 0, 0))
 	if beside > 0 {
@@ -173,8 +181,58 @@ func drawShare(w io.Writer, format string, results []*shareResult) error {
 	return nil
 }
 
-// newPlot has what both kinds have: title, fonts, and a grid behind all.
+// canvas is what is drawn on and then written.
+type canvas interface {
+	vg.CanvasSizer
+	io.WriterTo
+}
+
+// newCanvas is an empty one for svg or png.
+func newCanvas(format string, width, height vg.Length) canvas {
+	if format == "svg" {
+		return vgsvg.New(width, height)
+	}
+	return vgimg.PngCanvas{Canvas: vgimg.NewWith(vgimg.UseWH(width, height), vgimg.UseDPI(plotDPI),
+		vgimg.UseBackgroundColor(color.White))}
+}
+
+// writeAbove writes a centred line at the top, and returns what is left below.
+func writeAbove(area draw.Canvas, style text.Style, line string, gap vg.Length) draw.Canvas {
+	area.FillText(style, vg.Point{X: area.Center().X, Y: area.Max.Y}, line)
+	return draw.Crop(area, 0, 0, 0, -style.Height(line)-gap)
+}
+
+// subtitle says where and how often a result was measured.
+func subtitle(r *shareResult) string {
+	parts := []string{fmt.Sprintf("%s, %s", counted(r.Machine.Cores, "core"), sizeText(r.Machine.MemoryBytes))}
+	if r.Device.Kind == "gpu" {
+		parts = []string{firstOf(r.Machine.CPU, "unknown processor") + ", " + parts[0]}
+	}
+	if r.Rounds > 1 {
+		parts = append(parts, fmt.Sprintf("median of %d rounds, whiskers to the lowest and highest", r.Rounds))
+	} else {
+		parts = append(parts, "one round")
+	}
+	weft := "weft " + firstOf(r.Weft.Version, "(devel)")
+	return strings.Join(append(parts, weft, r.Date.Format("2006-01-02")), " \u00b7 ")
+}
+
+// baselineAt1 is a dashed line across bars, at the baseline's speedup.
+func baselineAt1(p *plot.Plot) {
+	line := plotter.NewFunction(func(float64) float64 { return 1 })
+	line.Color, line.Width, line.Dashes, line.Samples = color.Gray{Y: 0x40}, vg.Points(1), []vg.Length{3, 3}, 2
+	p.Add(line)
+}
+
+// newPlot is a plot of share with its title.
 func newPlot(r *shareResult) *plot.Plot {
+	p := plainPlot()
+	p.Title.Text = fmt.Sprintf("weft bench share: %s on %s", shortAbout(r), firstOf(r.Device.Name, r.Device.ID))
+	return p
+}
+
+// plainPlot has what all kinds have: fonts, and a grid behind all.
+func plainPlot() *plot.Plot {
 	p := plot.New()
 	sans := font.Font{Typeface: "Liberation", Variant: "Sans"}
 	for _, s := range []*text.Style{&p.Title.TextStyle, &p.X.Label.TextStyle, &p.Y.Label.TextStyle, &p.X.Tick.Label,
@@ -184,9 +242,7 @@ func newPlot(r *shareResult) *plot.Plot {
 		s.Font.Size = size
 	}
 	p.BackgroundColor = color.White
-	p.Title.Text = fmt.Sprintf("%s: weft bench share on %s", firstOf(shortAbout(r), r.Load.Name), firstOf(r.Device.Name, r.Device.ID))
 	p.Title.TextStyle.Font.Size = vg.Points(12)
-	p.Title.Padding = vg.Points(9)
 	p.X.Label.TextStyle.Font.Size, p.Y.Label.TextStyle.Font.Size = vg.Points(11), vg.Points(11)
 	p.X.Padding, p.Y.Padding = vg.Points(4), vg.Points(4)
 	p.Legend.Top, p.Legend.Left = true, true
@@ -195,7 +251,7 @@ func newPlot(r *shareResult) *plot.Plot {
 	p.Legend.TextStyle.Font.Size = vg.Points(10)
 	grid := plotter.NewGrid()
 	grid.Vertical.Width = 0
-	grid.Horizontal.Color = color.Gray{Y: 0xdd}
+	grid.Horizontal.Color = color.Gray{Y: 0xcc}
 	p.Add(grid)
 	return p
 }
@@ -253,10 +309,8 @@ func addLines(p *plot.Plot, points []*shareResult) error {
 			}
 			bars.Color, bars.Width, bars.CapWidth = l.colour, vg.Points(0.8), vg.Points(5)
 			p.Add(bars)
-			p.Legend.Add(name, line, marks)
-		} else {
-			p.Legend.Add(name, line, marks)
 		}
+		p.Legend.Add(name, line, marks)
 	}
 	p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, countTicks(points)
 	p.X.Min, p.X.Max = float64(points[0].Load.Models), float64(points[len(points)-1].Load.Models)
@@ -303,6 +357,7 @@ func (factorTicks) Ticks(low, high float64) []plot.Tick {
 // addBars draws one run: a bar an arm or peer, with its figure, and the ends
 // of the rounds.
 func addBars(p *plot.Plot, r *shareResult) error {
+	baselineAt1(p)
 	lines := r.speedupLines()
 	names, high := make([]string, len(lines)), 1.0
 	for i, l := range lines {

@@ -64,9 +64,10 @@ func (s *shareProgress) preparing(what string) {
 	s.rewrite("")
 }
 
-// peerFailed: a peer's run came to nothing.
-func (s *shareProgress) peerFailed(err error) {
+// peerFailed: a peer's run came to nothing, and so many more are left out.
+func (s *shareProgress) peerFailed(err error, more int) {
 	s.ran++
+	s.runs -= more
 	s.rewrite("")
 	fmt.Fprintf(s.p.stderr, "failed: %v\n", err)
 	s.open = false

@@ -54,18 +54,17 @@ type shareAbout struct {
 
 // shareArm is what the runs of one arm came to.
 type shareArm struct {
-	Arm           string     `json:"arm"`
-	About         string     `json:"about"`
-	Wall          spread     `json:"wall_seconds"`
-	Client        spread     `json:"client_wall_seconds"`
-	StepsPerS     spread     `json:"steps_per_second"` // of all models together
-	SamplesPerS   spread     `json:"samples_per_second"`
-	Speedup       *spread    `json:"speedup"` // against the baseline, round by round; null: it is the baseline
-	DeviceSeconds spread     `json:"device_seconds"`
-	TimesFloor    *float64   `json:"times_floor"` // median wall over the floor's operations_seconds; null: not known
-	Utilization   *spread    `json:"utilization"` // of the device, 0 to 1; null: not measured
-	EnergyJoules  *spread    `json:"energy_joules"`
-	Runs          []shareRun `json:"runs"` // by round
+	Arm           string   `json:"arm"`
+	About         string   `json:"about"`
+	Wall          spread   `json:"wall_seconds"`
+	Client        spread   `json:"client_wall_seconds"`
+	StepsPerS     spread   `json:"steps_per_second"` // of all models together
+	SamplesPerS   spread   `json:"samples_per_second"`
+	Speedup       *spread  `json:"speedup"` // against the baseline, round by round; null: it is the baseline
+	DeviceSeconds spread   `json:"device_seconds"`
+	TimesFloor    *float64 `json:"times_floor"` // median wall over the floor's operations_seconds; null: not known
+	armUse
+	Runs []shareRun `json:"runs"` // by round
 }
 
 // shareRun is one arm in one round.
@@ -83,8 +82,7 @@ type shareRun struct {
 	Steps         int64     `json:"steps"`
 	Samples       int64     `json:"samples"`
 	Differing     int       `json:"differing_models"` // from the baseline's first run
-	Utilization   *float64  `json:"utilization"`
-	EnergyJoules  *float64  `json:"energy_joules"`
+	deviceUse
 
 	models []modelRun // by job
 }
@@ -144,6 +142,7 @@ func (r *shareResult) sumUp(arms []string, runs []shareRun) {
 			StepsPerS:     spreadOf(column(of, func(s shareRun) float64 { return float64(s.Steps) / s.Wall })),
 			SamplesPerS:   spreadOf(column(of, func(s shareRun) float64 { return float64(s.Samples) / s.Wall })),
 			DeviceSeconds: spreadOf(column(of, func(s shareRun) float64 { return s.DeviceSeconds }))}
+		a.armUse = sumUses(len(of), func(i int) *deviceUse { return &of[i].deviceUse })
 		if name != r.Baseline {
 			ratio := spreadOf(speedups(baseline, wall))
 			a.Speedup = &ratio

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -26,9 +27,10 @@ type sharing struct {
 	runs    []shareRun
 	tensors []load.Tensors // of each model, once the baseline has run
 
-	python   string // runs the peers
-	peersDir string // has their scripts and data
-	say      *shareProgress
+	python    string // runs the peers
+	peersDir  string // has their scripts and data
+	peerSteps int64  // of all models, which each peer is to do
+	say       *shareProgress
 }
 
 const shareKeep = "weft bench share --keep"
@@ -115,8 +117,12 @@ func (s *sharing) run(ctx context.Context) error {
 	}
 	for round := range s.o.repeat {
 		for place, arm := range armOrder(contestants, round, s.o.seed) {
+			isArm := slices.Contains(s.o.arms, arm)
+			if !isArm && !slices.Contains(s.running(), arm) {
+				continue // a peer that has failed keeps its place in the order
+			}
 			s.say.begin(round, arm)
-			if !slices.Contains(s.o.arms, arm) {
+			if !isArm {
 				if err := s.measurePeer(ctx, round, place, arm); err != nil {
 					return err
 				}
@@ -201,8 +207,22 @@ func (s *sharing) findDevice(ctx context.Context, c *api.Client) error {
 	if err != nil {
 		return err
 	}
-	s.result.Weft = shareVersion{v.Version, v.Commit, v.Go}
+	s.result.Weft = shareVersion{v.Version, firstOf(v.Commit, commitIn(v.Version)), v.Go}
 	return nil
+}
+
+// described is what git describe makes of a commit: 0123abc, or v1.2-3-g0123abc,
+// and -dirty where files differed from it.
+var described = regexp.MustCompile(`^(?:.+-[0-9]+-g)?([0-9a-f]{7,40})(-dirty)?$`)
+
+// commitIn finds the commit in a version that make took from git; "" if it is
+// another. A binary need not have more: go build may be told to record none.
+func commitIn(version string) string {
+	m := described.FindStringSubmatch(version)
+	if m == nil {
+		return ""
+	}
+	return m[1] + m[2]
 }
 
 // driver is what the daemon's doctor says of it; "" if it says nothing.
@@ -226,7 +246,8 @@ func (s *sharing) withDaemon(ctx context.Context, name, device, arm string, do f
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return fmt.Errorf("make daemon's directory: %w", err)
 	}
-	d, err := s.p.startDaemon(ctx, dir, shareKeep, "--sharing", arm, "--device", device)
+	d, err := s.p.startDaemon(ctx, dir, shareKeep, "--sharing", arm, "--device", device,
+		"--sample-every", benchSample.String())
 	if err != nil {
 		return err
 	}
@@ -276,7 +297,11 @@ func (s *sharing) measure(ctx context.Context, round, place int, arm string) (*s
 		if err := s.clock(ctx, d.client, start, ids, run); err != nil {
 			return err
 		}
-		return s.collect(ctx, d.client, ids, run)
+		if err := s.collect(ctx, d.client, ids, run); err != nil {
+			return err
+		}
+		run.deviceUse = s.sensorsOf(ctx, d.client, window{run.ReleasedAt, run.ReleasedAt.Add(seconds(run.Wall))})
+		return ctx.Err()
 	})
 	return run, err
 }

@@ -88,7 +88,7 @@ const maxDifferencesTold = 10
 func (p *program) tellShare(r *shareResult, o shareOptions) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n\n", p.heading(p.shareHeading(r)))
-	if err := p.shareTable(r).Write(&b); err != nil {
+	if err := p.shareTable(r, p.global.output == outWide).Write(&b); err != nil {
 		return err
 	}
 	b.WriteByte('\n')
@@ -107,16 +107,15 @@ func (p *program) tellShare(r *shareResult, o shareOptions) error {
 		}
 		line("speedup", "%s, against %s (%s)", how, r.Baseline, armAbout[r.Baseline])
 	}
-	if r.Equal {
-		line("models", "all %d equal, byte for byte, in %s", len(r.Jobs), counted(r.Rounds*len(r.Arms), "run"))
-	} else {
-		line("models", "%d of %d DIFFER from the first run of %s", differingModels(r), len(r.Jobs), r.Baseline)
-	}
+	line("models", "%s", r.modelsText())
 	line("floor", "%s", r.Floor.text())
+	for _, u := range r.unknownText() {
+		line(u.Name, "%s", u.Text)
+	}
 	line("machine", "%s", r.Machine.text())
 	line("weft", "%s, %s", versionText(r.Weft), r.Date.Format("2006-01-02 15:04 MST"))
 	if r.Load.Quick {
-		line("note", "--quick: a shortened load, for a look and not for comparison")
+		line("note", quickNote)
 	}
 	if o.save != "" {
 		line("saved", "%s", o.save)
@@ -134,6 +133,16 @@ func (p *program) tellShare(r *shareResult, o shareOptions) error {
 	}
 	_, err := io.WriteString(p.stdout, b.String())
 	return err
+}
+
+const quickNote = "--quick: a shortened load, for a look and not for comparison"
+
+// modelsText says whether all models are the same in every arm and round.
+func (r *shareResult) modelsText() string {
+	if r.Equal {
+		return fmt.Sprintf("all %d equal, byte for byte, in %s", len(r.Jobs), counted(r.Rounds*len(r.Arms), "run"))
+	}
+	return fmt.Sprintf("%d of %d DIFFER from the first run of %s", differingModels(r), len(r.Jobs), r.Baseline)
 }
 
 // shareHeading says what was measured, in a line.
@@ -185,6 +194,10 @@ var shareColumns = []shareColumn{
 		return rangeText(*a.Speedup, r.Rounds, timesText)
 	}},
 	{"DEVICE", false, func(_ *shareResult, a *shareArm) string { return secondsText(a.DeviceSeconds.Median) }},
+	{"UTIL", false, func(_ *shareResult, a *shareArm) string { return a.utilizationText() }},
+	{"ENERGY", false, func(_ *shareResult, a *shareArm) string { return a.energyText(1) }},
+	{"J/MODEL", true, func(r *shareResult, a *shareArm) string { return a.energyText(float64(len(r.Jobs))) }},
+	{"J/1K STEPS", true, func(_ *shareResult, a *shareArm) string { return a.energyText(float64(a.Runs[0].Steps) / 1000) }},
 	{"FLOOR", false, func(_ *shareResult, a *shareArm) string {
 		if a.TimesFloor == nil {
 			return ""
@@ -203,10 +216,10 @@ var shareColumns = []shareColumn{
 	}},
 }
 
-func (p *program) shareTable(r *shareResult) *table.Table {
+func (p *program) shareTable(r *shareResult, wide bool) *table.Table {
 	t := &table.Table{Width: p.global.width, Rows: make([][]string, len(r.Arms))}
 	for _, c := range shareColumns {
-		if c.wide && p.global.output != outWide {
+		if c.wide && !wide {
 			continue
 		}
 		t.Columns = append(t.Columns, table.Column{Head: c.head, Right: c.head != "ARM" && c.head != "MODELS"})
@@ -271,7 +284,10 @@ func (m machine) text() string {
 
 func versionText(v shareVersion) string {
 	out := firstOf(v.Version, "(devel)")
-	if v.Commit != "" {
+	switch {
+	case v.Commit == "":
+		out += " (its commit is not recorded)"
+	case v.Commit != v.Version:
 		out += fmt.Sprintf(" (%.12s)", v.Commit)
 	}
 	return out + ", " + v.Go

@@ -40,7 +40,11 @@ func recordedShare(t *testing.T, rounds int, change func(arm string, round, job 
 			wall := walls[arm][round]
 			run := shareRun{Round: round + 1, Place: place + 1, Arm: arm, ReleasedAt: moment.Add(time.Duration(round) * time.Minute),
 				Wall: wall, Client: wall + 0.003, ReadySeconds: 0.4, FirstStart: 0.004, JobSeconds: spreadOf([]float64{wall / 2}),
-				DeviceSeconds: 0.38}
+				DeviceSeconds: 0.38, deviceUse: unknownUse("cpu", "the run was shorter than 300ms, 3 samples of the sensors")}
+			if arm == armSequential {
+				used := 0.52 + float64(round)/100
+				run.Utilization, run.UtilizationReason = &used, ""
+			}
 			for i := range 3 {
 				m := modelRun{sha256: sha256.Sum256([]byte{byte(i)}), steps: 9000, samples: 287_600, metric: "val_accuracy",
 					value: 0.97 + float64(i)/1000}
@@ -92,17 +96,36 @@ func TestShareIsTold(t *testing.T) {
 	}
 }
 
-// Energy and utilization have their place: null until they are measured.
-func TestShareLeavesRoom(t *testing.T) {
-	js, err := json.Marshal(recordedShare(t, 1, nil))
+// Energy and utilization are told by what there is: all, some or none.
+func TestShareTellsSensors(t *testing.T) {
+	r := withPeers(t, 3)
+	if u := r.Arms[0].Utilization; u == nil || u.Median != 0.53 || r.Arms[1].Utilization != nil {
+		t.Errorf("utilization %v and %v", u, r.Arms[1].Utilization)
+	}
+	js, err := json.Marshal(r.Arms[1])
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, key := range []string{`"utilization":null`, `"energy_joules":null`} {
-		if n := strings.Count(string(js), key); n != 4 { // two arms and their runs
+		if n := strings.Count(string(js), key); n != 4 { // the arm and its runs
 			t.Errorf("%s is there %d times", key, n)
 		}
 	}
+	onGPU := withPeers(t, 3)
+	for i := range onGPU.Arms {
+		onGPU.Arms[i].armUse = withEnergy(len(onGPU.Arms[i].Runs), func(k int) *deviceUse { return &onGPU.Arms[i].Runs[k].deviceUse }, 54)
+	}
+	onGPU.Peers[0].armUse = withEnergy(3, func(k int) *deviceUse { return &onGPU.Peers[0].Runs[k].deviceUse }, 1080)
+	golden(t, "bench-sensors.txt", "table\n"+told(t, onGPU, outTable)+"\nwide\n"+told(t, onGPU, outWide))
+}
+
+// withEnergy gives runs what a GPU's sensors tell.
+func withEnergy(runs int, of func(int) *deviceUse, joules float64) armUse {
+	for i := range runs {
+		used, energy := 0.9, joules+float64(i)
+		*of(i) = deviceUse{Utilization: &used, EnergyJoules: &energy, EnergySource: energyCounter}
+	}
+	return sumUses(runs, of)
 }
 
 func TestShareRefuses(t *testing.T) {
@@ -409,6 +432,15 @@ func TestThreeDigits(t *testing.T) {
 		99.99: "100", 1234.5: "1,235"} {
 		if got := threeDigits(v); got != want {
 			t.Errorf("threeDigits(%g) = %s, want %s", v, got, want)
+		}
+	}
+}
+
+func TestCommitIn(t *testing.T) {
+	for version, want := range map[string]string{"42e184c": "42e184c", "42e184c-dirty": "42e184c-dirty", "v0.1-3-g0123abcd": "0123abcd",
+		"v0.1-3-g0123abcd-dirty": "0123abcd-dirty", "v0.1.0": "", "(devel)": "", "": "", "dev": "", "v1.0-g12": ""} {
+		if got := commitIn(version); got != want {
+			t.Errorf("%q: %q, want %q", version, got, want)
 		}
 	}
 }

@@ -203,6 +203,7 @@ func flagValues(v *verb, name string) []candidate {
 		"device": {"auto", "cpu", "gpu", "gpu:0"}, "optimizer": {"adamw", "adam", "sgd", "rmsprop"},
 		"loss":      {"cross_entropy", "mse", "bce_with_logits", "huber"},
 		"log-level": logLevels, "state": stateNames(), "s": stateNames(),
+		"by": append(slices.Clone(usageBys), "label="), "since": {"24h", "7d", "30d"}, "until": {"24h", "7d"},
 		"load": load.Names(), "arms": shareArms, "baseline": shareArms,
 		"peers": append([]string{peersAuto, peersNone}, peers.Names()...),
 	}

@@ -67,7 +67,8 @@ func (p *program) startDaemon(ctx context.Context, dir, keep string, flags ...st
 
 // keptSettings are those that say what the machine has, not where or how the
 // user's own daemon runs.
-var keptSettings = []string{"WEFT_THREADS", "WEFT_MEMORY", "WEFT_GPU_MEMORY", "WEFT_CUDA_DRIVER", "WEFT_CUDA_KERNELS"}
+var keptSettings = []string{"WEFT_THREADS", "WEFT_MEMORY", "WEFT_GPU_MEMORY", "WEFT_CUDA_DRIVER", "WEFT_CUDA_KERNELS",
+	"WEFT_NVML"}
 
 // cleanEnvironment leaves out the settings of the user's own daemon.
 func cleanEnvironment(env []string) []string {

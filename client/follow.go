@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -88,7 +89,7 @@ func (p *program) watchJobs(ctx context.Context, c *api.Client, ids []int64) ([]
 	case p.global.terminal && isTerminal(p.stdin):
 		return p.trackBars(ctx, c, ids)
 	default:
-		return track(ctx, c, ids, &lines{w: p.stdout})
+		return track(ctx, c, ids, &lines{w: p.stdout, now: p.app.Now})
 	}
 }
 
@@ -117,13 +118,19 @@ func idsText(ids []int64) string {
 // lines follows jobs in plain lines: states as they change, epochs, ends.
 type lines struct {
 	w     io.Writer
-	state map[int64]string // what was last said of each job
+	now   func() time.Time
+	state map[int64]string    // what was last said of each job
+	at    map[int64]time.Time // when the progress of a CPU job was last said
 }
+
+// progressEvery is how often a CPU job, which has no epochs, says how far it is.
+const progressEvery = 5 * time.Second
 
 var _ sink = (*lines)(nil)
 
 func (l *lines) begin(jobs []*api.Job) {
 	l.state = make(map[int64]string, len(jobs))
+	l.at = map[int64]time.Time{}
 	for _, j := range jobs {
 		if !j.State.Final() {
 			l.changed(j)
@@ -148,10 +155,25 @@ func (l *lines) changed(j *api.Job) {
 		what += " on " + j.Device
 	}
 	if l.state[j.ID] == what {
+		l.progress(j)
 		return
 	}
-	l.state[j.ID] = what
+	l.state[j.ID], l.at[j.ID] = what, l.now()
 	l.say(j, what)
+}
+
+// progress says how far a CPU job is, from time to time.
+func (l *lines) progress(j *api.Job) {
+	now := l.now()
+	if !isCPU(j.Kind) || j.State != api.Running || now.Sub(l.at[j.ID]) < progressEvery {
+		return
+	}
+	l.at[j.ID] = now
+	what := progressText(j.Progress) + " " + metricText(j.Metrics)
+	if left, ok := timeLeft(j, now); ok {
+		what += ", " + durationText(left) + " left"
+	}
+	l.say(j, strings.TrimSpace(what))
 }
 
 func (l *lines) ended(j *api.Job) {

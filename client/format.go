@@ -64,6 +64,8 @@ func progressText(p api.Progress) string {
 		return strconv.Itoa(p.Epoch) + "/" + strconv.Itoa(p.Epochs)
 	case p.Steps > 0:
 		return strconv.FormatInt(p.Step, 10) + "/" + strconv.FormatInt(p.Steps, 10)
+	case p.Step > 0: // of items that have not been counted yet
+		return strconv.FormatInt(p.Step, 10)
 	}
 	return ""
 }
@@ -82,8 +84,19 @@ func fraction(p api.Progress) float64 {
 // headlines are the metrics that a job is known by, the most telling first.
 var headlines = []string{"val_accuracy", "val_rmse", "val_loss", "train_loss"}
 
-// metricText writes a job's most telling metric with its name.
+// metricText writes a job's most telling metric with its name; of a CPU job how
+// fast it is, and what failed.
 func metricText(m map[string]float64) string {
+	if rate, ok := m["items_per_second"]; ok {
+		text := perSecondText(rate) + "/s"
+		if bytes := m["bytes_per_second"]; bytes > 0 {
+			text += ", " + sizeText(int64(bytes)) + "/s"
+		}
+		if failed := m["failed"]; failed > 0 {
+			text += ", " + humanize.Comma(int64(failed)) + " failed"
+		}
+		return text
+	}
 	for _, name := range headlines {
 		if v, ok := m[name]; ok {
 			return name + " " + valueText(name, v)

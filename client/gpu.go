@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -10,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	tea "charm.land/bubbletea/v2"
 	"charm.land/lipgloss/v2"
 	"github.com/urfave/cli/v2"
 
@@ -71,10 +69,20 @@ func (p *program) gpu(ctx context.Context, watch bool) error {
 func listDevices(ctx context.Context, c *api.Client) ([]api.Device, error) {
 	devices, err := c.Devices(ctx)
 	slices.SortStableFunc(devices, func(a, b api.Device) int {
+		if a.Kind == kindPools || b.Kind == kindPools {
+			return strings.Compare(a.Kind, b.Kind) // the last
+		}
 		return strings.Compare(b.Kind, a.Kind) // gpu, cpu
 	})
 	return devices, err
 }
+
+// kindPools is the kind of the device that CPU jobs run on. It is a process and no
+// hardware: it has no sensors, and no line in tables.
+const kindPools = "pools"
+
+// hasSensors says what weft gpu has a line for.
+func hasSensors(d *api.Device) bool { return d.Kind != kindPools }
 
 func (p *program) writeDevices(w io.Writer, devices []api.Device) error {
 	switch p.global.output {
@@ -173,6 +181,9 @@ func (p *program) deviceTable(devices []api.Device, wide bool) *table.Table {
 	now := p.app.Now()
 	for i := range devices {
 		d := &devices[i]
+		if !hasSensors(d) {
+			continue
+		}
 		s := d.Sample
 		if s == nil {
 			s = &api.Sample{}
@@ -289,36 +300,15 @@ func (p *program) watchGPUs(ctx context.Context, c *api.Client) error {
 	case !p.global.terminal || !isTerminal(p.stdin):
 		return usagef("weft gpu -w -o jsonl, or weft gpu", "weft gpu -w redraws a terminal, and the output is none")
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	view := &watchedGPUs{p: p}
-	ui := p.liveProgram(ctx, view)
-	var watchErr error
-	done := make(chan struct{})
-	go func() { // ends with ctx, or when the daemon is gone
-		defer close(done)
-		watchErr = everySecond(ctx, func() error {
+	return p.liveTable(ctx, "devices", func(ctx context.Context, show func(drawing)) error {
+		return everySecond(ctx, func() error {
 			devices, err := listDevices(ctx, c)
 			if err == nil {
-				ui.Send(devicesMsg(devices))
+				show(func(w io.Writer) error { return p.writeDevices(w, devices) })
 			}
 			return err
 		})
-		ui.Send(tea.QuitMsg{})
-	}()
-	_, uiErr := ui.Run()
-	cancel()
-	<-done
-	if watchErr != nil && !errors.Is(watchErr, context.Canceled) {
-		return watchErr
-	}
-	if uiErr != nil && !errors.Is(uiErr, tea.ErrProgramKilled) {
-		return fmt.Errorf("show devices: %w", uiErr)
-	}
-	if view.left {
-		return nil
-	}
-	return context.Canceled
+	})
 }
 
 // everySecond calls f at once and then every second, until it fails or ctx ends.
@@ -335,47 +325,4 @@ func everySecond(ctx context.Context, f func() error) error {
 		case <-tick.C:
 		}
 	}
-}
-
-// devicesMsg carries devices to the watching program.
-type devicesMsg []api.Device
-
-// watchedGPUs is the view of weft gpu -w.
-type watchedGPUs struct {
-	p       *program
-	devices []api.Device
-	left    bool // by q: the reader has seen enough
-}
-
-var _ tea.Model = (*watchedGPUs)(nil)
-
-func (w *watchedGPUs) Init() tea.Cmd { return nil }
-
-func (w *watchedGPUs) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
-	switch m := msg.(type) {
-	case tea.WindowSizeMsg:
-		w.p.global.width, w.p.global.height = m.Width, m.Height
-	case tea.KeyPressMsg:
-		switch m.String() {
-		case "q":
-			w.left = true
-			return w, tea.Quit
-		case "ctrl+c":
-			return w, tea.Quit
-		}
-	case devicesMsg:
-		w.devices = m
-	}
-	return w, nil
-}
-
-func (w *watchedGPUs) View() tea.View {
-	if w.devices == nil {
-		return tea.NewView("")
-	}
-	var b strings.Builder
-	if err := w.p.writeDevices(&b, w.devices); err != nil {
-		return tea.NewView(err.Error())
-	}
-	return tea.NewView(b.String())
 }

@@ -63,7 +63,7 @@ func TestWatchGPU(t *testing.T) {
 	}))
 	got := weft(t.Context(), host, "", line("gpu -w -o jsonl")...)
 	const one = `{"id":"cpu","kind":"","name":"","state":"","lanes":0,"slots":0,"memory_bytes":0,"free_bytes":0,` +
-		`"running":[],"restarts":0,"pid":0,"sample":null}` + "\n"
+		`"running":[],"gangs":null,"busy_seconds":0,"restarts":0,"pid":0,"sample":null}` + "\n"
 	if got.stdout != one+one || got.code == 0 {
 		t.Errorf("%s", got)
 	}

@@ -192,7 +192,8 @@ func (p *program) jobTable(jobs []api.Job, wide bool) *table.Table {
 		t.Width = 0
 		t.Columns = append(t.Columns,
 			table.Column{Head: "PRIORITY", Right: true}, table.Column{Head: "ATTEMPT", Right: true},
-			table.Column{Head: "DEVICE-TIME", Right: true}, table.Column{Head: "LABELS"})
+			table.Column{Head: "DEVICE-TIME", Right: true}, table.Column{Head: "CPU-TIME", Right: true},
+			table.Column{Head: "ENERGY", Right: true}, table.Column{Head: "LABELS"})
 	}
 	now := p.app.Now()
 	t.Rows = make([][]string, len(jobs))
@@ -204,11 +205,20 @@ func (p *program) jobTable(jobs []api.Job, wide bool) *table.Table {
 			progressText(j.Progress), metricText(j.Metrics), elapsedText(j, now), j.Owner, reasonText(j))
 		if wide {
 			row = append(row, strconv.Itoa(j.Priority), strconv.Itoa(j.Attempt),
-				durationText(seconds(j.Usage.DeviceSeconds)), labelsText(j.Labels))
+				durationText(seconds(j.Usage.DeviceSeconds)), durationText(seconds(j.Usage.CPUSeconds)),
+				energyText(j.Usage.EnergyJoules), labelsText(j.Labels))
 		}
 		t.Rows[i], cells = row, cells[len(t.Columns):]
 	}
 	return t
+}
+
+// energyText is empty where it is not known.
+func energyText(joules *float64) string {
+	if joules == nil {
+		return ""
+	}
+	return joulesText(*joules)
 }
 
 // reasonText is why a job waits, or why it failed.

@@ -120,6 +120,7 @@ func (d *recorded) handler() http.Handler {
 	mux.HandleFunc("GET /v1/jobs", d.list)
 	mux.HandleFunc("POST /v1/jobs", d.submit)
 	mux.HandleFunc("GET /v1/events", d.events)
+	mux.HandleFunc("GET /v1/usage", d.usage)
 	mux.HandleFunc("GET /v1/jobs/{id}", d.one(func(w http.ResponseWriter, _ *http.Request, j *api.Job) {
 		answer(w, api.JobDetail{Job: *j, Epochs: d.epochs[j.ID], Events: d.history(j)})
 	}))

@@ -3,11 +3,13 @@ package client
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize"
 	"github.com/urfave/cli/v2"
 
 	"weft/client/table"
@@ -90,6 +92,16 @@ func (p *program) writeFacts(b *strings.Builder, d *api.JobDetail) {
 	}
 	fact("progress", progressLine(j, now))
 	fact("metrics", metricsLine(j.Metrics))
+	if s := d.Summary; s != nil {
+		fact("ran as", fmt.Sprintf("%s pool, %s", s.Pool, counted(s.Workers, "worker")))
+		for _, line := range summaryLines(s) {
+			name, value, found := strings.Cut(line, ": ")
+			if !found {
+				name, value = "note", line
+			}
+			fact(name, value)
+		}
+	}
 	fact("submitted", timeText(j.SubmittedAt)+" by "+j.Owner)
 	if j.StartedAt != nil {
 		fact("started", timeText(*j.StartedAt))
@@ -126,9 +138,15 @@ func (p *program) writeFacts(b *strings.Builder, d *api.JobDetail) {
 func progressLine(j *api.Job, now time.Time) string {
 	pr := j.Progress
 	if pr.Epochs == 0 && pr.Steps == 0 {
+		if pr.Step > 0 {
+			return itemsText(pr.Step) + ", of how many is not known yet"
+		}
 		return ""
 	}
 	line := fmt.Sprintf("step %d of %d", pr.Step, pr.Steps)
+	if isCPU(j.Kind) {
+		line = fmt.Sprintf("%s of %s", humanize.Comma(pr.Step), itemsText(pr.Steps))
+	}
 	if pr.Epochs > 0 {
 		line = fmt.Sprintf("epoch %d of %d, %s", pr.Epoch, pr.Epochs, line)
 	}
@@ -138,8 +156,12 @@ func progressLine(j *api.Job, now time.Time) string {
 	return line
 }
 
-// timeLeft extrapolates from the share of steps done since the job started.
+// timeLeft is what a CPU job has measured, or it extrapolates from the share of
+// steps done since the job started.
 func timeLeft(j *api.Job, now time.Time) (time.Duration, bool) {
+	if left, ok := j.Metrics["left_seconds"]; ok && j.State == api.Running {
+		return seconds(left), left > 0
+	}
 	f := fraction(j.Progress)
 	if j.State != api.Running || j.StartedAt == nil || f <= 0 || f >= 1 {
 		return 0, false
@@ -148,6 +170,15 @@ func timeLeft(j *api.Job, now time.Time) (time.Duration, bool) {
 }
 
 func metricsLine(m map[string]float64) string {
+	if _, isCPU := m["items_per_second"]; isCPU {
+		line := fmt.Sprintf("%s ok, %s failed", humanize.Comma(int64(m["ok"])), humanize.Comma(int64(m["failed"])))
+		if m["bytes"] > 0 {
+			line += ", " + sizeText(int64(m["bytes"]))
+		}
+		rate := maps.Clone(m)
+		delete(rate, "failed")
+		return line + ", " + metricText(rate)
+	}
 	names := sortedMetrics(m)
 	for i, n := range names {
 		names[i] = n + " " + valueText(n, m[n])
@@ -183,11 +214,14 @@ func usedLine(u api.Usage) string {
 	}
 	line := fmt.Sprintf("%s on the device in %s", durationText(seconds(u.DeviceSeconds)),
 		durationText(seconds(u.WallSeconds)))
+	if u.CPUSeconds > 0 {
+		line += ", " + durationText(seconds(u.CPUSeconds)) + " of a processor"
+	}
 	if u.PeakMemoryBytes > 0 {
 		line += ", " + sizeText(u.PeakMemoryBytes)
 	}
 	if u.EnergyJoules != nil {
-		line += fmt.Sprintf(", %.0f J", *u.EnergyJoules)
+		line += ", " + joulesText(*u.EnergyJoules)
 	}
 	return line
 }

@@ -273,6 +273,9 @@ func (p *program) tellPlans(plans []api.DryRun) error {
 	case outID:
 		return usagef("leave out -o id", "--dry-run submits nothing, so there are no ids")
 	}
+	if len(plans) > 0 && plans[0].Pool != "" {
+		return p.tellCPUPlans(plans)
+	}
 	t := &table.Table{Width: p.global.width, Columns: []table.Column{{Head: "NAME", Flexible: true},
 		{Head: "PARAMETERS", Right: true}, {Head: "MEMORY", Right: true}, {Head: "DATA", Right: true},
 		{Head: "ROWS", Right: true}, {Head: "STEPS", Right: true}, {Head: "DEVICE"}, {Head: "ALONE", Right: true}}}

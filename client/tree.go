@@ -12,6 +12,7 @@ import (
 type verb struct {
 	cmd      *cli.Command
 	outputs  []string  // formats of -o it can write; none: it has no format
+	instead  string    // the hint to who asks for another; "": the first it has
 	examples []example // shown in help, in order
 	exits    []exit    // beyond 0 and 2
 }
@@ -27,7 +28,7 @@ type exit struct {
 
 // The groups of the overview, in order.
 const (
-	groupSubmit = "Train"
+	groupSubmit = "Submit"
 	groupLook   = "Look"
 	groupAct    = "Act"
 	groupResult = "Results"
@@ -47,6 +48,11 @@ var (
 func (p *program) tree() []verb {
 	return []verb{
 		p.trainVerb(),
+		p.cpuVerb(),
+		p.cpuSHA256Verb(),
+		p.cpuJPEGVerb(),
+		p.cpuFetchVerb(),
+		p.cpuPrimesVerb(),
 		p.demoVerb(),
 
 		p.lsVerb(),
@@ -55,6 +61,8 @@ func (p *program) tree() []verb {
 		p.waitVerb(),
 		p.logsVerb(),
 		p.gpuVerb(),
+		p.topVerb(),
+		p.usageVerb(),
 
 		p.cancelVerb(),
 		p.pauseVerb(),
@@ -67,8 +75,10 @@ func (p *program) tree() []verb {
 
 		p.modelVerb(),
 		p.predictVerb(),
+		p.resultsVerb(),
 		p.benchVerb(),
 		p.benchShareVerb(),
+		p.benchPoolsVerb(),
 		p.benchHistoryVerb(),
 		p.benchPlotVerb(),
 
@@ -101,7 +111,7 @@ func (v verb) accepts(g globals) error {
 	if len(v.outputs) == 0 {
 		return usagef("leave out -o", "weft %s has no output formats", v.cmd.Name)
 	}
-	return usagef("-o "+v.outputs[0], "weft %s cannot write %s; it has %s",
+	return usagef(firstOf(v.instead, "-o "+v.outputs[0]), "weft %s cannot write %s; it has %s",
 		v.cmd.Name, g.output, strings.Join(v.outputs, ", "))
 }
 

@@ -2,13 +2,10 @@ package client
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"io"
 	"slices"
-	"strings"
 	"time"
-
-	tea "charm.land/bubbletea/v2"
 
 	"weft/daemon/api"
 )
@@ -61,114 +58,45 @@ func (p *program) watchJSON(ctx context.Context, c *api.Client, o lsOptions) err
 	return nil
 }
 
-// How often the table is asked for again at most, and how often its times are
-// redrawn at least.
-const (
-	watchQuiet = 200 * time.Millisecond
-	watchTick  = time.Second
-)
-
-// tableMsg carries a new list to the watching program.
-type tableMsg []api.Job
-
-// watched is the view of ls -w.
-type watched struct {
-	p     *program
-	wide  bool
-	jobs  []api.Job
-	begun bool
-	left  bool // by q: the reader has seen enough
-}
-
-var _ tea.Model = (*watched)(nil)
-
-func (w *watched) Init() tea.Cmd { return watchClock() }
-
-type clockMsg time.Time
-
-func watchClock() tea.Cmd {
-	return tea.Tick(watchTick, func(t time.Time) tea.Msg { return clockMsg(t) })
-}
-
-func (w *watched) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
-	switch m := msg.(type) {
-	case tea.WindowSizeMsg:
-		w.p.global.width, w.p.global.height = m.Width, m.Height
-	case tea.KeyPressMsg:
-		switch m.String() {
-		case "q":
-			w.left = true
-			return w, tea.Quit
-		case "ctrl+c":
-			return w, tea.Quit
-		}
-	case tableMsg:
-		w.jobs, w.begun = m, true
-	case clockMsg:
-		return w, watchClock()
-	}
-	return w, nil
-}
-
-func (w *watched) View() tea.View {
-	if !w.begun {
-		return tea.NewView("")
-	}
-	if len(w.jobs) == 0 {
-		return tea.NewView("no active jobs\n")
-	}
-	room := max(w.p.global.height-3, 1)
-	jobs := w.jobs
-	if len(jobs) > room {
-		jobs = jobs[:room]
-	}
-	var b strings.Builder
-	if err := w.p.jobTable(jobs, w.wide).Write(&b); err != nil {
-		return tea.NewView(err.Error())
-	}
-	fmt.Fprintln(&b, countLine(w.jobs))
-	return tea.NewView(b.String())
-}
+// watchQuiet is how long the table is not asked for again, whatever happens.
+const watchQuiet = 200 * time.Millisecond
 
 // watchTable shows the table until interrupted, which is how it ends well.
 func (p *program) watchTable(ctx context.Context, c *api.Client, o lsOptions, order func(a, b api.Job) int) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	view := &watched{p: p, wide: p.global.output == outWide}
-	ui := p.liveProgram(ctx, view)
-	var watchErr error
-	done := make(chan struct{})
-	go func() { // ends with ctx, or when the daemon is gone
-		defer close(done)
-		watchErr = feedTable(ctx, c, o, order, ui.Send)
-		ui.Send(tea.QuitMsg{})
-	}()
-	_, uiErr := ui.Run()
-	cancel()
-	<-done
-	if watchErr != nil && !errors.Is(watchErr, context.Canceled) {
-		return watchErr
-	}
-	if uiErr != nil && !errors.Is(uiErr, tea.ErrProgramKilled) {
-		return fmt.Errorf("show jobs: %w", uiErr)
-	}
-	if view.left {
-		return nil
-	}
-	return context.Canceled
+	wide := p.global.output == outWide
+	return p.liveTable(ctx, "jobs", func(ctx context.Context, show func(drawing)) error {
+		return feedTable(ctx, c, o, order, func(jobs []api.Job) {
+			show(func(w io.Writer) error { return p.writeWatched(w, jobs, wide) })
+		})
+	})
 }
 
-// feedTable sends the list, and again whenever something happened, at most
+// writeWatched writes as many jobs as the terminal has lines for, and counts
+// all of them.
+func (p *program) writeWatched(w io.Writer, jobs []api.Job, wide bool) error {
+	if len(jobs) == 0 {
+		_, err := io.WriteString(w, "no active jobs\n")
+		return err
+	}
+	shown := jobs[:min(len(jobs), max(p.global.height-3, 1))]
+	if err := p.jobTable(shown, wide).Write(w); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(w, countLine(jobs))
+	return err
+}
+
+// feedTable shows the list, and again whenever something happened, at most
 // five times a second.
 func feedTable(ctx context.Context, c *api.Client, o lsOptions, order func(a, b api.Job) int,
-	send func(tea.Msg)) error {
+	show func([]api.Job)) error {
 	list := func() error {
 		jobs, err := c.Jobs(ctx, o.filter())
 		if err != nil {
 			return err
 		}
 		slices.SortStableFunc(jobs, order)
-		send(tableMsg(jobs))
+		show(jobs)
 		return nil
 	}
 	if err := list(); err != nil {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"weft/daemon/api"
+	"weft/daemon/metrics"
 	"weft/daemon/sched"
 )
 
@@ -16,8 +17,9 @@ type board struct {
 	reasons   map[int64]sched.Reason // of the last plan, which is not changed any more
 	loading   map[int64]string       // device by job
 	standings map[int64]standing
-	counts    map[api.State]int // jobs that have not ended
-	storeErr  error             // the store does not take changes
+	counts    map[metrics.Class]int // jobs that have not ended
+	seats     []metrics.Device      // as the owner last showed them, which are not changed any more
+	storeErr  error                 // the store does not take changes
 	draining  bool
 	starved   []string // devices that jobs wait for and that have no worker
 }
@@ -25,9 +27,10 @@ type board struct {
 // A standing is how far a running job is.
 type standing struct {
 	progress api.Progress
-	loss     float64 // 0: not known
-	seconds  float64 // device seconds over all attempts
-	wall     float64 // seconds in state running before since
+	metrics  map[string]float64 // the latest of some; not changed any more
+	seconds  float64            // device seconds over all attempts
+	cpu      float64            // processor seconds likewise
+	wall     float64            // seconds in state running before since
 	since    time.Time
 }
 
@@ -35,7 +38,7 @@ func newBoard() *board {
 	return &board{
 		loading:   map[int64]string{},
 		standings: map[int64]standing{},
-		counts:    map[api.State]int{},
+		counts:    map[metrics.Class]int{},
 	}
 }
 
@@ -92,15 +95,16 @@ func (s standing) apply(j *api.Job, now time.Time) {
 		j.Progress = s.progress
 	}
 	j.Usage.DeviceSeconds = max(j.Usage.DeviceSeconds, s.seconds)
+	j.Usage.CPUSeconds = max(j.Usage.CPUSeconds, s.cpu)
 	if !s.since.IsZero() {
 		j.Usage.WallSeconds = max(j.Usage.WallSeconds, s.wall+now.Sub(s.since).Seconds())
 	}
-	if s.loss == 0 {
+	if len(s.metrics) == 0 {
 		return
 	}
 	j.Metrics = maps.Clone(j.Metrics)
 	if j.Metrics == nil {
 		j.Metrics = map[string]float64{}
 	}
-	j.Metrics["train_loss"] = s.loss
+	maps.Copy(j.Metrics, s.metrics)
 }

@@ -66,6 +66,7 @@ func (o *owner) submit(ctx context.Context, key, fingerprint string, jobs []stor
 func (o *owner) admit(recs []store.Record, before int64) {
 	for _, rec := range recs {
 		o.note(rec)
+		o.meter.JobSubmitted(rec.Kind)
 	}
 	o.dirty = true
 	if err := o.lookUpEnded(o.ctx); err != nil {
@@ -281,7 +282,7 @@ func (o *owner) delete(id int64, dir string) error {
 	if renamed != nil && !errors.Is(renamed, fs.ErrNotExist) {
 		return &api.Error{Code: api.CodeDisk, Message: fmt.Sprintf("the job's files cannot be removed: %v", renamed)}
 	}
-	err := o.store.Delete(o.ctx, id)
+	err := o.store.Delete(o.ctx, id, time.Now())
 	if err == nil {
 		if o.waited[id] > 0 {
 			delete(o.ended, id)

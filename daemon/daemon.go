@@ -37,6 +37,7 @@ type Daemon struct {
 	hw      hardware
 	owner   *owner
 	samples *sampler
+	meter   *meter
 	hub     *hub
 	http    []*endpoint
 	dog     *watchdog.Watchdog
@@ -96,9 +97,11 @@ func open(ctx context.Context, cfg Config, devices func() (hardware, error)) (d 
 	}
 	d.hub = newHub(last)
 	meter := newMeter()
+	d.meter = meter
+	d.store.OnCommit(meter.Committed)
 	d.dog = watchdog.New(watchdog.Config{
 		Limit: cfg.Watchdog, Dir: filepath.Join(cfg.StateDir, "watchdog"), Log: cfg.Log,
-		OnTrip: func(r watchdog.Report) { meter.trips.WithLabelValues(r.Loop).Inc() },
+		OnTrip: func(r watchdog.Report) { meter.Tripped(r.Loop) },
 	})
 	var token string
 	if d.http, token, err = d.listen(ctx); err != nil {
@@ -109,14 +112,15 @@ func open(ctx context.Context, cfg Config, devices func() (hardware, error)) (d 
 	}
 	d.owner = newOwner(cfg, d.store, d.hub, meter, d.hw)
 	d.owner.loop = d.dog.Loop("owner")
-	meter.watch(d.owner.board)
 	if err = d.owner.restore(ctx); err != nil {
 		return
 	}
 	d.samples = newSampler(cfg, d.store, d.hw.sensors, d.owner.seats)
+	d.owner.drawn = d.samples.drawn
+	d.meter.watch(d.owner, d.samples, d.hub, d.dog, version(cfg))
 	d.serveWith(&server{
 		cfg: cfg, log: cfg.Log, owner: d.owner, store: d.store, hub: d.hub, board: d.owner.board,
-		meter: meter, gate: newGate(cfg.AllowUsers, token), dog: d.dog, gpus: d.hw.gpus, samples: d.samples,
+		meter: meter, scrape: meter.Handler(cfg.Log), gate: newGate(cfg.AllowUsers, token), dog: d.dog, gpus: d.hw.gpus, samples: d.samples,
 		started: time.Now(), node: nodeName(),
 	})
 	return d, nil
@@ -227,6 +231,7 @@ func (d *Daemon) start(failed chan<- error) {
 	d.loops.Go(d.owner.run)
 	d.loops.Go(func() { d.samples.run(ctx, d.dog.Loop("samples")) })
 	d.loops.Go(func() { d.samples.keep(ctx) })
+	d.loops.Go(func() { d.meter.watchDisk(ctx, d.cfg.StateDir) })
 	for _, s := range d.owner.seats {
 		loop := d.dog.Loop("device " + s.info.ID)
 		d.loops.Go(func() { d.owner.pump(s, loop) })

@@ -182,9 +182,9 @@ func (c *checker) labels(at string, labels map[string]string) {
 
 // submission checks everything of a submission but its specification.
 func (c *checker) submission(at string, sub *api.Submission) {
-	if sub.Kind != api.KindTrain {
+	if !slices.Contains(api.Kinds, sub.Kind) {
 		c.add(at+"/kind", "unknown kind %q", clip(string(sub.Kind)))
-		(*c)[len(*c)-1].Hint = `the kind is "train"`
+		(*c)[len(*c)-1].Hint = fmt.Sprintf("there are %s", kindNames())
 	}
 	if len(sub.Name) > maxName || !printable(sub.Name) {
 		c.add(at+"/name", "name %q has a control character in it, or is longer than %d bytes", clip(sub.Name), maxName)
@@ -203,6 +203,14 @@ func (c *checker) submission(at string, sub *api.Submission) {
 	if len(bytes.TrimSpace(sub.Spec)) == 0 {
 		c.add(at+"/spec", "spec is missing")
 	}
+}
+
+func kindNames() string {
+	names := make([]string, len(api.Kinds))
+	for i, k := range api.Kinds {
+		names[i] = string(k)
+	}
+	return strings.Join(names, ", ")
 }
 
 func printable(s string) bool { return !strings.ContainsFunc(s, unicode.IsControl) }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
+	"github.com/dustin/go-humanize/english"
 
 	"weft/daemon/api"
 	"weft/daemon/store"
@@ -37,21 +38,21 @@ func (o *owner) onEvent(s *seat, e gpu.Event) {
 	case gpu.Checkpointed:
 		o.with(s, e.Job, func(r *residency) { o.checkpointed(r, e) })
 	case gpu.Stopped:
-		o.with(s, e.Job, func(r *residency) { r.seconds = max(r.seconds, e.DeviceSeconds); o.stopped(r) })
+		o.with(s, e.Job, func(r *residency) { r.spent(e.Spent); o.stopped(r) })
 	case gpu.Finished:
 		o.with(s, e.Job, func(r *residency) {
-			r.seconds = max(r.seconds, e.DeviceSeconds)
+			r.spent(e.Spent)
 			p := r.progress
 			o.leave(r, store.Change{Do: api.Succeed, Metrics: e.Metrics, PeakBytes: e.PeakBytes, Progress: &p})
 		})
 	case gpu.Returned:
-		o.with(s, e.Job, func(r *residency) { r.seconds = max(r.seconds, e.DeviceSeconds); o.returned(r, e) })
+		o.with(s, e.Job, func(r *residency) { r.spent(e.Spent); o.returned(r, e) })
 	case gpu.Memory:
 		s.short.told = e.TakenBytes
 		o.dirty = true
 	case gpu.Failed:
 		o.with(s, e.Job, func(r *residency) {
-			r.seconds = max(r.seconds, e.DeviceSeconds)
+			r.spent(e.Spent)
 			f := e.Fault
 			o.failed(r, &api.Error{Code: api.Code(f.Code), Message: f.Message, Hint: f.Hint})
 		})
@@ -96,7 +97,7 @@ func (o *owner) down(s *seat, e gpu.Down) {
 		o.log.Info("worker ended", "device", s.info.ID)
 		return
 	}
-	o.meter.restarts.WithLabelValues(s.info.ID).Inc()
+	o.meter.WorkerRestarted(s.info.ID)
 	o.log.Warn("worker died", "device", s.info.ID, "jobs", len(e.Lost), "suspects", suspects, "evidence", e.Evidence)
 	suspects = slices.DeleteFunc(slices.Clone(suspects), func(id int64) bool { return !slices.Contains(e.Lost, id) })
 	o.divide(suspects)
@@ -165,16 +166,27 @@ func (o *owner) runs(r *residency, step int64) {
 	r.phase = running
 	r.job.tries = 0
 	r.seat.short.started(r.seat.reserves(&r.job.rec))
-	r.progress.Step = step
+	r.progress.Step, r.metered.Steps = step, step
 	o.stand(r)
 }
 
 func (o *owner) progressed(r *residency, p gpu.Progress) {
 	r.progress = api.Progress{Epoch: p.Epoch, Epochs: p.Epochs, Step: p.Step, Steps: p.Steps}
-	r.loss = finiteOr0(p.TrainLoss)
-	r.seconds = max(r.seconds, p.DeviceSeconds)
+	r.metrics = latestOf(&p)
+	r.spent(p.Spent)
 	r.news, r.unsaved = true, true
 	o.stand(r)
+}
+
+// latestOf is what a job's news says of its metrics.
+func latestOf(p *gpu.Progress) map[string]float64 {
+	if p.Metrics != nil {
+		return finite(p.Metrics)
+	}
+	if loss := finiteOr0(p.TrainLoss); loss != 0 {
+		return map[string]float64{"train_loss": loss}
+	}
+	return nil
 }
 
 // allProgressed takes in how far jobs are. That a job has begun to train is
@@ -196,7 +208,7 @@ func (o *owner) allProgressed(s *seat, jobs []gpu.Progress) {
 func (o *owner) epochEnded(r *residency, e gpu.EpochEnded) {
 	r.progress.Epoch = max(r.progress.Epoch, e.Epoch)
 	r.progress.Step = max(r.progress.Step, e.Step)
-	r.loss = 0
+	r.metrics = nil
 	r.news = true
 	o.stand(r)
 	m := finite(e.Metrics)
@@ -221,6 +233,9 @@ func (o *owner) checkpointed(r *residency, e gpu.Checkpointed) {
 	rep := o.report(r)
 	rep.Checkpoint = true
 	rep.Message = fmt.Sprintf("step %d", e.Step)
+	if r.job.rec.Kind != api.KindTrain {
+		rep.Message = fmt.Sprintf("its journal, with %s done", english.Plural(int(e.Step), "item", ""))
+	}
 	o.reports = append(o.reports, rep)
 }
 
@@ -284,15 +299,21 @@ func (o *owner) failed(r *residency, e *api.Error) {
 				rec.Attempt, e.Message, rec.RetriesUsed+1, rec.Retries)})
 		r.job.ran, r.job.aloneFaults = 0, 0
 	default:
-		o.leave(r, store.Change{Do: api.Fail, Error: e, Fault: e.Code == api.CodeWorkerLost})
+		p := r.progress
+		o.leave(r, store.Change{Do: api.Fail, Error: e, Fault: e.Code == api.CodeWorkerLost,
+			Progress: &p, Metrics: r.metrics})
 	}
 }
 
 // leave ends a residency that a device knew of, and records why.
 func (o *owner) leave(r *residency, c store.Change) {
+	o.meter.worked(r)
 	j := r.job
 	c.ID = j.rec.ID
-	c.DeviceSeconds += r.unreported()
+	seconds, cpu := r.unreported()
+	c.DeviceSeconds += seconds
+	c.CPUSeconds += cpu
+	r.draw()
 	r.cancel()
 	j.res = nil
 	j.ran += time.Since(r.since)
@@ -301,6 +322,9 @@ func (o *owner) leave(r *residency, c store.Change) {
 	o.dirty = true
 	waiters := j.waiters
 	j.waiters = nil
+	if c.Do == api.Requeue {
+		o.meter.JobRequeued(j.rec.Kind)
+	}
 	o.do(pending{change: c, told: true, done: func(rec store.Record, err error) {
 		for _, w := range waiters {
 			o.resolve(w, c, rec, err)

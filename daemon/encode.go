@@ -145,6 +145,7 @@ func appendProgress(b []byte, p api.Progress) []byte {
 func appendUsage(b []byte, u api.Usage) []byte {
 	b = appendFloat(append(b, `,"usage":{"device_seconds":`...), u.DeviceSeconds)
 	b = appendFloat(append(b, `,"wall_seconds":`...), u.WallSeconds)
+	b = appendFloat(append(b, `,"cpu_seconds":`...), u.CPUSeconds)
 	b = appendInt(b, `,"peak_memory_bytes":`, u.PeakMemoryBytes)
 	b = append(b, `,"energy_joules":`...)
 	if u.EnergyJoules == nil {

@@ -29,7 +29,7 @@ func drawJob(t *rapid.T) api.Job {
 		Retries: rapid.IntRange(0, 2).Draw(t, "retries"), Timeout: number.Draw(t, "timeout"),
 		SubmittedAt: moment.Draw(t, "submitted"), StartedAt: rapid.Ptr(moment, true).Draw(t, "started"),
 		Metrics: rapid.MapOf(rapid.String(), rapid.OneOf(number, small)).Draw(t, "metrics"),
-		Usage: api.Usage{DeviceSeconds: small.Draw(t, "seconds"), PeakMemoryBytes: rapid.Int64().Draw(t, "peak"),
+		Usage: api.Usage{DeviceSeconds: small.Draw(t, "seconds"), CPUSeconds: small.Draw(t, "processor"), PeakMemoryBytes: rapid.Int64().Draw(t, "peak"),
 			EnergyJoules: rapid.Ptr(number, true).Draw(t, "joules")},
 	}
 	if rapid.Bool().Draw(t, "failed") {

@@ -81,7 +81,8 @@ func TestSystemEndpoints(t *testing.T) {
 	}
 	_, text := r.do("GET", "/metrics", "")
 	for _, line := range []string{
-		`weft_jobs{state="queued"} 0`, `weft_jobs_ended_total{state="succeeded"} 1`, `weft_queue_wait_seconds_count 1`,
+		`weft_jobs{kind="train",state="queued"} 0`, `weft_jobs_ended_total{kind="train",state="succeeded"} 1`,
+		`weft_queue_wait_seconds_count{kind="train"} 1`,
 	} {
 		if !strings.Contains(string(text), line+"\n") {
 			t.Errorf("/metrics has no line %s", line)

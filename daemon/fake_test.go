@@ -30,6 +30,7 @@ type memDevice struct {
 	priorities map[int64]int // as told
 	refuse     error
 	stubborn   bool // does not let jobs go
+	activity   gpu.Activity
 	closed     bool
 	plays      sync.WaitGroup
 	arrivals   chan gpu.Job // every start
@@ -58,6 +59,12 @@ func (d *memDevice) Info() gpu.Info {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.info
+}
+
+func (d *memDevice) Activity() gpu.Activity {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.activity
 }
 
 func (d *memDevice) Events() <-chan gpu.Event { return d.events }

@@ -36,6 +36,11 @@ func (s *server) trained(ctx context.Context, id int64) (store.Record, string, e
 	if err != nil {
 		return rec, "", err
 	}
+	if rec.Kind != api.KindTrain {
+		return rec, "", &api.Error{Code: api.CodeWrongState,
+			Message: fmt.Sprintf("job %d is of kind %s, and has no model", id, rec.Kind),
+			Hint:    fmt.Sprintf("weft results %d shows what its items came to", id)}
+	}
 	if rec.State != api.Succeeded {
 		return rec, "", &api.Error{Code: api.CodeWrongState,
 			Message: fmt.Sprintf("job %d has no model: it is %s", id, rec.State),

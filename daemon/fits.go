@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -27,7 +28,7 @@ func checkFits(drafts []draft, devices []api.Device, gpus gpu.Discovery) error {
 }
 
 func (d *draft) fits(devices []api.Device, gpus *gpu.Discovery) error {
-	want := d.spec.Device
+	want := d.want()
 	wanted := slices.DeleteFunc(slices.Clone(devices), func(v api.Device) bool { return !sched.Wanted(want, v.ID, v.Kind) })
 	onGPU := func(v api.Device) bool { return v.Kind != kindGPU }
 	switch f := d.est.NotGPU; {
@@ -44,6 +45,9 @@ func (d *draft) fits(devices []api.Device, gpus *gpu.Discovery) error {
 		MemoryBytes: d.est.MemoryBytes, GPUBytes: d.est.GPUBytes, DataBytes: d.est.DataBytes, DataHash: d.hash,
 		WantDevice: want,
 	})
+	if e, ok := errors.AsType[*api.Error](err); ok && e.Code == api.CodeTooLarge && d.cpu != nil {
+		e.Hint = fmt.Sprintf("take fewer workers than %d", d.cpu.Workers())
+	}
 	if err != nil {
 		return err
 	}
@@ -124,10 +128,22 @@ func dryRuns(drafts []draft, devices []api.Device) []api.DryRun {
 			Parameters: d.est.Parameters, MemoryBytes: memory, DataBytes: d.est.DataBytes,
 			Rows: d.est.TrainRows, Steps: d.est.Steps,
 			Device:           on.ID,
-			EstimatedSeconds: float64(d.est.Steps) * (secondsPerStep + float64(d.est.StepFlops)/assumedFlops),
+			EstimatedSeconds: d.seconds(),
+		}
+		if d.cpu != nil {
+			runs[i].Pool, runs[i].Workers = string(d.cpu.Pool), d.cpu.Workers()
 		}
 	}
 	return runs
+}
+
+// seconds is about how long a draft would run alone; 0 of a CPU job, whose items
+// may be anything: weft advise measures them.
+func (d *draft) seconds() float64 {
+	if d.cpu != nil {
+		return 0
+	}
+	return float64(d.est.Steps) * (secondsPerStep + float64(d.est.StepFlops)/assumedFlops)
 }
 
 // wouldTake is the device that the draft would be placed on were all empty: a

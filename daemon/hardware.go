@@ -12,6 +12,7 @@ import (
 // for Close and Kill, which return when the worker has gone.
 type device interface {
 	Info() gpu.Info
+	Activity() gpu.Activity
 	Events() <-chan gpu.Event // closed after Close or Kill
 	Start(job gpu.Job, set data) error
 	Stop(id int64, mode gpu.StopMode) error

@@ -38,6 +38,7 @@ type server struct {
 	hub     *hub
 	board   *board
 	meter   *meter
+	scrape  http.Handler
 	gate    *gate
 	dog     *watchdog.Watchdog
 	gpus    *gpuFinder
@@ -61,7 +62,7 @@ func (s *server) handler(token bool) http.Handler {
 		func() []byte { return s.openapi.json }))
 	mux.HandleFunc("GET /openapi.yaml", s.openAPI(doc, "application/openapi+yaml",
 		func() []byte { return s.openapi.yaml }))
-	return s.guard(token, s.bound(notFound(mux)))
+	return s.meter.Observe(s.guard(token, s.bound(notFound(mux))))
 }
 
 // newAPI registers every endpoint.
@@ -76,8 +77,12 @@ func (s *server) newAPI(mux *http.ServeMux) huma.API {
 	s.registerJobs(doc)
 	s.registerSubmit(doc)
 	s.registerFiles(doc)
+	s.registerResults(doc)
 	s.registerStreams(doc)
 	s.registerSystem(doc)
+	s.registerBench(doc)
+	s.registerUsage(doc)
+	s.registerAdvise(doc)
 	// huma describes errors by its own model, which transformErrors replaces.
 	delete(doc.OpenAPI().Components.Schemas.Map(), "ErrorModel")
 	delete(doc.OpenAPI().Components.Schemas.Map(), "ErrorDetail")

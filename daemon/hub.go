@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strconv"
 	"sync"
+	"sync/atomic"
 
 	"weft/daemon/api"
 )
@@ -27,6 +28,8 @@ type item struct {
 // waits for a reader: one that falls behind by maxBacklog is cut off, and
 // goes on from its last id when it comes back.
 type hub struct {
+	dropped atomic.Int64 // readers cut off
+
 	mu     sync.Mutex // guards everything below and every subscriber's fields
 	last   int64      // id of the latest event published
 	subs   map[*subscriber]struct{}
@@ -147,6 +150,7 @@ func (h *hub) hand(batch []item, durable bool) {
 			continue
 		case s.count+len(batch) > maxBacklog && s.count > 0:
 			s.slow, s.queue, s.count = true, nil, 0
+			h.dropped.Add(1)
 		default:
 			s.queue = append(s.queue, batch)
 			s.count += len(batch)

@@ -98,18 +98,26 @@ func (in *listInput) filter() (store.Filter, error) {
 	for _, st := range in.State {
 		f.States = append(f.States, api.State(st))
 	}
-	for _, l := range in.Label {
+	var err error
+	f.Labels, err = labelsOf(in.Label)
+	return f, err
+}
+
+// labelsOf reads the labels that a query asks for; nil: none.
+func labelsOf(query []string) (map[string]string, error) {
+	var labels map[string]string
+	for _, l := range query {
 		k, v, ok := strings.Cut(l, "=")
 		if !ok || k == "" {
-			return f, invalid(api.CodeInvalid, []api.FieldError{{Location: "query.label",
+			return nil, invalid(api.CodeInvalid, []api.FieldError{{Location: "query.label",
 				Message: fmt.Sprintf("label %q is not name=value", l)}})
 		}
-		if f.Labels == nil {
-			f.Labels = map[string]string{}
+		if labels == nil {
+			labels = map[string]string{}
 		}
-		f.Labels[k] = v
+		labels[k] = v
 	}
-	return f, nil
+	return labels, nil
 }
 
 func (s *server) list(ctx context.Context, in *listInput) (*streamOutput, error) {
@@ -151,6 +159,9 @@ func (s *server) get(ctx context.Context, in *idInput) (*detailOutput, error) {
 	one := []api.Job{d.Job}
 	s.board.complete(one, time.Now())
 	d.Job = one[0]
+	if d.Summary, err = s.summary(&d.Job); err != nil {
+		return nil, s.fault(err)
+	}
 	return &detailOutput{d}, nil
 }
 

@@ -52,6 +52,11 @@ func openHardware(ctx context.Context, cfg Config) (hw hardware, err error) {
 		hw.devices = append(hw.devices, ownDevice{dev})
 		hw.sensors.host = new(hostMeter).read
 	}
+	pools, err := openPools(ctx, cfg)
+	if err != nil {
+		return hw, err
+	}
+	hw.devices = append(hw.devices, pools)
 	found := <-probed
 	if !serve.asks() {
 		hw.gpus.last.Fault = notServed()

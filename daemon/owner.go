@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"weft/daemon/api"
+	"weft/daemon/metrics"
 	"weft/daemon/store"
 	"weft/daemon/watchdog"
 )
@@ -31,6 +32,7 @@ type owner struct {
 	loader loader
 	loop   *watchdog.Loop
 
+	drawn func(device string) drawn // what a device drew so far
 	inbox *inbox
 	done  chan struct{}      // closed when run has returned
 	ctx   context.Context    // of everything the owner starts; it outlives a drain
@@ -48,6 +50,7 @@ type owner struct {
 	batch   []pending
 	touched map[int64]bool // jobs in batch
 	reports []store.Report
+	uses    []store.DeviceUse
 	kept    []pending // told by devices, and refused by a failing disk
 	failing error     // why the last commit failed; nil: it did not
 
@@ -75,6 +78,7 @@ func newOwner(cfg Config, st *store.Store, h *hub, m *meter, hw hardware) *owner
 	o := &owner{
 		cfg: cfg, log: cfg.Log, store: st, hub: h, board: newBoard(), meter: m, loader: hw.loader,
 		loop:  watchdog.New(watchdog.Config{}).Loop("owner"),
+		drawn: func(string) drawn { return drawn{} },
 		inbox: newInbox(), done: make(chan struct{}), ctx: ctx, abort: abort,
 		jobs: map[int64]*job{}, waited: map[int64]int{}, ended: map[int64]api.State{},
 		touched: map[int64]bool{},
@@ -160,6 +164,7 @@ func (o *owner) run() {
 			return
 		}
 	}
+	o.accounts(time.Now(), true)
 	o.settle()
 }
 
@@ -326,20 +331,20 @@ func (o *owner) note(rec store.Record) {
 			o.waited[id]++
 		}
 	} else {
-		o.count(j.rec.State, -1)
+		o.count(&j.rec, -1)
 	}
 	was := j.rec
 	j.rec = rec
 	if rec.State.Final() {
 		o.forget(j)
 	} else {
-		o.count(rec.State, +1)
+		o.count(&rec, +1)
 	}
 	o.logLife(was.State, rec)
 }
 
-func (o *owner) count(s api.State, n int) {
-	o.board.update(func(b *board) { b.counts[s] += n })
+func (o *owner) count(rec *store.Record, n int) {
+	o.board.update(func(b *board) { b.counts[metrics.Class{Kind: rec.Kind, State: rec.State}] += n })
 }
 
 // forget takes a job that has ended out of the table.
@@ -355,7 +360,7 @@ func (o *owner) forget(j *job) {
 			delete(o.ended, id)
 		}
 	}
-	o.meter.ended(rec.State)
+	o.meter.JobEnded(rec.Kind, rec.State, rec.Usage.WallSeconds)
 }
 
 func (o *owner) logLife(was api.State, rec store.Record) {

@@ -236,18 +236,22 @@ func (o *owner) begin(j *job, s *seat) {
 	})
 }
 
-// fetch reads what a start needs; it runs on its own goroutine.
+// fetch reads what a start needs; it runs on its own goroutine. A CPU job has no
+// training specification, and its order for data.
 func (o *owner) fetch(ctx context.Context, id int64) (*train.Spec, data, error) {
 	rec, err := o.store.Job(ctx, id)
 	if err != nil {
 		return nil, nil, fmt.Errorf("read job %d: %w", id, err)
 	}
+	if err := os.MkdirAll(o.cfg.jobDir(id), 0o700); err != nil {
+		return nil, nil, fmt.Errorf("make job's directory: %w", err)
+	}
+	if rec.Kind != api.KindTrain {
+		return nil, order{kind: rec.Kind, spec: rec.Spec}, nil
+	}
 	spec, err := train.Parse(rec.Spec)
 	if err != nil {
 		return nil, nil, fmt.Errorf("read specification of job %d: %w", id, err)
-	}
-	if err := os.MkdirAll(o.cfg.jobDir(id), 0o700); err != nil {
-		return nil, nil, fmt.Errorf("make job's directory: %w", err)
 	}
 	set, err := o.loader.Load(ctx, spec.Data, spec.Loss.Task())
 	return spec, set, err
@@ -334,7 +338,7 @@ func (o *owner) started(r *residency, rec store.Record, spec *train.Spec, set da
 	r.progress = rec.Progress
 	o.stand(r)
 	o.board.update(func(b *board) { delete(b.loading, rec.ID) })
-	o.meter.waited(r.since.Sub(rec.Queued))
+	o.meter.JobStarted(rec.Kind, r.since.Sub(rec.Queued))
 	err = r.seat.dev.Start(gpu.Job{
 		ID: rec.ID, Spec: spec, Dir: o.cfg.jobDir(rec.ID),
 		Memory: r.seat.reserves(&rec), Restart: !rec.HasCheckpoint, Priority: rec.Priority,

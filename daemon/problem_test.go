@@ -42,8 +42,8 @@ func TestProblems(t *testing.T) {
 				`"errors":[{"location":"/spec","message":"spec is missing"}]}`},
 		{"unknown kind", "POST", "/v1/jobs", `{"kind":"bake","spec":{}}`, 422,
 			`{"title":"Unprocessable Entity","status":422,"detail":"/kind: unknown kind \"bake\"","code":"invalid",` +
-				`"hint":"the kind is \"train\"","errors":[{"location":"/kind","message":"unknown kind \"bake\"",` +
-				`"hint":"the kind is \"train\""}]}`},
+				`"hint":"there are train, sha256, jpeg, fetch, primes","errors":[{"location":"/kind","message":"unknown kind \"bake\"",` +
+				`"hint":"there are train, sha256, jpeg, fetch, primes"}]}`},
 		{"no such job", "GET", "/v1/jobs/99", "", 404,
 			`{"title":"Not Found","status":404,"detail":"no job 99","code":"not_found","hint":"weft ls -a lists all jobs"}`},
 		{"cancel no such job", "POST", "/v1/jobs/99/cancel", "", 404,

@@ -71,6 +71,7 @@ type sampled struct {
 	latest *api.Sample // nil: nothing yet
 	ring   *ring
 	minute *tally // being filled; nil: nothing in it
+	energy energyCount
 }
 
 func newSampler(cfg Config, st *store.Store, from sensors, seats []*seat) *sampler {
@@ -215,6 +216,7 @@ func (s *sampler) record(id string, sample api.Sample) {
 	if sample.State != api.SampleOK {
 		return // it has no readings
 	}
+	d.energy.add(sample.At, sample.Energy, sample.Power)
 	r := readingOf(&sample)
 	d.ring.add(r)
 	if d.minute != nil && !d.minute.begins.Equal(sample.At.Truncate(sampleMinute)) {
@@ -280,6 +282,16 @@ func (s *sampler) latest(id string, now time.Time) *api.Sample {
 		sample.Reason = fmt.Sprintf("its sensors have told nothing for %s", age.Round(time.Second))
 	}
 	return &sample
+}
+
+// drawn is what a device drew since it is sampled.
+func (s *sampler) drawn(id string) drawn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if d := s.devices[id]; d != nil {
+		return d.energy.sum
+	}
+	return drawn{}
 }
 
 // recent returns the readings in memory from since on and before until, and

@@ -88,6 +88,31 @@ func pass(d time.Duration) {
 	synctest.Wait()
 }
 
+// What GPUs drew is added up from their samples; the host does not say.
+func TestSamplerAddsEnergyUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeSensors()
+		s, _ := sampling(t, f)
+		for i := range 5 {
+			f.frame(nvml.Frame{At: time.Now(), Samples: []nvml.Sample{
+				{Device: nvml.Device{UUID: "GPU-1"}, State: api.SampleOK, Readings: nvml.Readings{Energy: num(7e6 + 50*float64(i))}},
+				{Device: nvml.Device{PCI: "00000000:02:00.0"}, State: api.SampleOK, Readings: nvml.Readings{Power: num(30.)}}}})
+			pass(time.Second)
+		}
+		f.frame(nvml.Frame{At: time.Now(), Samples: []nvml.Sample{{Device: nvml.Device{UUID: "GPU-1"}, State: api.SampleLost}}})
+		for id, want := range map[string]float64{"gpu0": 200, "gpu1": 120} {
+			if got := s.drawn(id); !near(got.joules, want) || got.gaps != 0 || time.Since(got.at) != time.Second {
+				t.Errorf("%s drew %+v, want %g J", id, got, want)
+			}
+		}
+		for _, id := range []string{"cpu", "gpu7"} {
+			if got := s.drawn(id); got != (drawn{}) {
+				t.Errorf("%s drew %+v", id, got)
+			}
+		}
+	})
+}
+
 // The host is sampled every second; an hour of it is in memory and every minute
 // in the store, and a history shows both as one.
 func TestSamplerKeepsAnHourAndMinutes(t *testing.T) {

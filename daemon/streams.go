@@ -248,18 +248,35 @@ func (s *server) logs(ctx context.Context, in *logsInput) (*streamOutput, error)
 	}
 	return &streamOutput{func(c huma.Context) {
 		out := openStream(c, "text/plain; charset=utf-8")
+		failures := &failureLog{s: s, id: in.ID, none: d.Kind == api.KindTrain}
 		err := s.follow(c.Context(), newSelection([]int64{in.ID}), in.After, in.Follow && !s.over(ctx, in),
 			func(items []item) (bool, error) {
 				var b bytes.Buffer
 				ended := false
 				for i := range items {
-					if items[i].id != 0 {
-						b.WriteString(logLine(items[i].event, d.Progress.Epochs))
+					durable := items[i].id != 0
+					if durable {
 						ended = items[i].event.State.Final()
+					}
+					if ended || !durable { // progress, or before the end is told
+						failed, err := failures.next(ctx)
+						if err != nil {
+							return false, err
+						}
+						b.Write(failed)
+					}
+					if durable {
+						b.WriteString(logLine(items[i].event, d.Progress.Epochs))
 					}
 				}
 				return !(ended && s.over(ctx, in)), out.write(b.Bytes())
 			}, func() error { return nil })
+		if err == nil && !in.Follow { // one that runs has failures, and no end yet
+			var failed []byte
+			if failed, err = failures.next(ctx); err == nil {
+				err = out.write(failed)
+			}
+		}
 		s.log.Debug("log stream ended", "job", in.ID, "error", err)
 	}}, nil
 }

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -14,7 +15,9 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"weft/cpuwork/jobs"
 	"weft/daemon/api"
+	"weft/daemon/sched"
 	"weft/daemon/store"
 	"weft/gpu"
 	"weft/gpu/train"
@@ -29,9 +32,18 @@ const (
 type draft struct {
 	at   string // JSON pointer of the submission in the request
 	sub  api.Submission
-	spec *train.Spec
+	spec *train.Spec // nil: a CPU job
+	cpu  *jobs.Plan  // nil: a training job
 	hash string
 	est  gpu.Estimate
+}
+
+// want is the device that the draft asks for.
+func (d *draft) want() string {
+	if d.cpu != nil {
+		return sched.KindPools
+	}
+	return d.spec.Device
 }
 
 type submitInput struct {
@@ -87,13 +99,13 @@ func (s *server) submit(ctx context.Context, in *submitInput) (*submitOutput, er
 	if err != nil {
 		return nil, s.fault(err)
 	}
-	jobs := make([]api.Job, len(recs))
+	stored := make([]api.Job, len(recs))
 	for i := range recs {
-		jobs[i] = recs[i].Job
-		jobs[i].Spec = nil
+		stored[i] = recs[i].Job
+		stored[i].Spec = nil
 	}
-	s.board.complete(jobs, time.Now())
-	return &submitOutput{http.StatusCreated, api.Submitted{Jobs: jobs}}, nil
+	s.board.complete(stored, time.Now())
+	return &submitOutput{http.StatusCreated, api.Submitted{Jobs: stored}}, nil
 }
 
 // readDrafts reads a request's submissions and their specifications.
@@ -161,7 +173,7 @@ func (d *draft) read(raw []byte) []api.FieldError {
 		"hold":            {&sub.Hold, "true or false"},
 		"retries":         {&sub.Retries, "an integer"},
 		"timeout_seconds": {&sub.Timeout, "a number of seconds"},
-		"spec":            {&sub.Spec, "a training specification"},
+		"spec":            {&sub.Spec, "a specification"},
 	}))
 	if len(faults) > 0 {
 		return faults
@@ -169,17 +181,34 @@ func (d *draft) read(raw []byte) []api.FieldError {
 	if faults.submission(d.at, sub); len(faults) > 0 {
 		return faults
 	}
-	spec, err := train.Parse(sub.Spec)
+	if sub.Kind == api.KindTrain {
+		return d.readTraining()
+	}
+	return d.readCPU()
+}
+
+func (d *draft) readTraining() []api.FieldError {
+	spec, err := train.Parse(d.sub.Spec)
 	if err != nil {
 		return specFaults(d.at, err)
 	}
 	d.spec = spec
-	if sub.Name == "" {
-		sub.Name = spec.Name
+	d.sub.Name = cmp.Or(d.sub.Name, spec.Name, string(spec.Data.Source))
+	return nil
+}
+
+func (d *draft) readCPU() []api.FieldError {
+	plan, err := jobs.Parse(string(d.sub.Kind), d.sub.Spec)
+	if err != nil {
+		f := api.FieldError{Location: d.at + "/spec", Message: err.Error()}
+		if e, ok := errors.AsType[*jobs.SpecError](err); ok {
+			f = api.FieldError{Location: f.Location + e.Path, Message: e.Message, Hint: e.Hint}
+		}
+		return []api.FieldError{f}
 	}
-	if sub.Name == "" {
-		sub.Name = string(spec.Data.Source)
-	}
+	d.cpu = plan
+	d.sub.Name, d.sub.Spec = cmp.Or(d.sub.Name, plan.Name), plan.Spec
+	d.est = gpu.Estimate{MemoryBytes: plan.Memory}
 	return nil
 }
 
@@ -207,6 +236,9 @@ func (s *server) compose(ctx context.Context, drafts []draft) (release func(), e
 	}
 	for i := range drafts {
 		d := &drafts[i]
+		if d.cpu != nil {
+			continue // it has no data that jobs share
+		}
 		task := d.spec.Loss.Task()
 		key, err := json.Marshal(d.spec.Data)
 		if err != nil {
@@ -241,17 +273,19 @@ func dataProblem(at string, err error) error {
 }
 
 func (s *server) newJobs(ctx context.Context, drafts []draft) []store.NewJob {
-	jobs := make([]store.NewJob, len(drafts))
+	made := make([]store.NewJob, len(drafts))
 	for i := range drafts {
 		d := &drafts[i]
-		d.sub.Spec = d.spec.JSON()
-		jobs[i] = store.NewJob{
+		if d.spec != nil {
+			d.sub.Spec = d.spec.JSON()
+		}
+		made[i] = store.NewJob{
 			Submission: d.sub,
 			Owner:      peerOf(ctx).owner, Node: s.node,
 			MemoryBytes: d.est.MemoryBytes, GPUBytes: d.est.GPUBytes, DataBytes: d.est.DataBytes, DataHash: d.hash,
 			Totals: api.Progress{Epochs: d.est.Epochs, Steps: d.est.Steps},
-			Device: d.spec.Device,
+			Device: d.want(),
 		}
 	}
-	return jobs
+	return made
 }

@@ -33,10 +33,13 @@ func (o *owner) sweep(now time.Time) {
 	if now.Sub(o.lastShares) >= sharesEvery {
 		o.lastShares = now
 		o.readShares(now)
+		o.thinLedger(now)
 	}
 	if now.Sub(o.lastReport) >= reportEvery {
 		o.lastReport = now
 		o.reportAll()
+		o.accounts(now, false)
+		o.showSeats()
 	}
 }
 
@@ -48,6 +51,13 @@ func (o *owner) readShares(now time.Time) {
 		return
 	}
 	o.seconds = shares
+}
+
+// thinLedger lets the store forget what was used long ago.
+func (o *owner) thinLedger(now time.Time) {
+	if err := o.store.ThinLedger(o.ctx, now); err != nil {
+		o.log.Warn("the ledger is not thinned", "error", err)
+	}
 }
 
 // retryCommit tries to record what devices told while the disk refused.
@@ -89,8 +99,9 @@ func (o *owner) stand(r *residency) {
 
 func (r *residency) standing() standing {
 	return standing{
-		progress: r.progress, loss: r.loss,
+		progress: r.progress, metrics: r.metrics,
 		seconds: r.base.DeviceSeconds + r.seconds,
+		cpu:     r.base.CPUSeconds + r.cpu,
 		wall:    r.base.WallSeconds, since: r.since,
 	}
 }
@@ -107,45 +118,48 @@ func (o *owner) reportAll() {
 	for _, s := range o.seats {
 		for _, r := range s.residents {
 			if r.unsaved && r.phase != loading {
-				o.reports = append(o.reports, o.report(r))
+				rep := o.report(r)
+				rep.DeviceSeconds, rep.CPUSeconds = r.unreported()
+				o.seconds[r.job.rec.Owner] += rep.DeviceSeconds
+				r.unsaved = false
+				o.reports = append(o.reports, rep)
 			}
 		}
 	}
 }
 
-// report is a job's standing for the store; what it holds counts as told.
+// report is a job's standing for the store. What it used is told once a second,
+// together with what its device did, so that the books balance also when the
+// daemon is killed.
 func (o *owner) report(r *residency) store.Report {
+	o.meter.worked(r)
 	p := r.progress
-	rep := store.Report{ID: r.job.rec.ID, Progress: &p, DeviceSeconds: r.unreported(), At: time.Now()}
-	o.seconds[r.job.rec.Owner] += rep.DeviceSeconds
-	if r.loss != 0 {
-		rep.Metrics = map[string]float64{"train_loss": r.loss}
-	}
-	r.unsaved = false
-	return rep
+	return store.Report{ID: r.job.rec.ID, Progress: &p, Metrics: r.metrics, At: time.Now()}
 }
 
-// unreported returns the device seconds that the store does not know of, and
-// takes them as told.
-func (r *residency) unreported() float64 {
-	d := max(0, r.seconds-r.reported)
-	r.reported = max(r.reported, r.seconds)
-	return d
+// unreported returns the device and processor seconds that the store does not
+// know of, and takes them as told.
+func (r *residency) unreported() (seconds, cpu float64) {
+	seconds, cpu = max(0, r.seconds-r.reported), max(0, r.cpu-r.cpuReported)
+	r.reported, r.cpuReported = max(r.reported, r.seconds), max(r.cpuReported, r.cpu)
+	return seconds, cpu
 }
 
 // flushReports stores reports, before any change that takes their job off its
-// device. Reports that a failing disk refuses are lost: the next ones say more.
+// device. Of reports that a failing disk refuses, epochs and events are lost.
 func (o *owner) flushReports() {
-	if len(o.reports) == 0 {
+	if len(o.reports) == 0 && len(o.uses) == 0 {
 		return
 	}
-	reports := o.reports
-	o.reports = nil
-	events, err := o.store.Report(o.ctx, reports)
+	reports, uses := o.reports, o.uses
+	o.reports, o.uses = nil, nil
+	events, err := o.store.Report(o.ctx, reports, uses...)
 	if err != nil {
+		o.untold(reports, uses)
 		o.storeFailed(nil, err)
 		return
 	}
+	o.meter.charged(reports)
 	o.hub.publish(events)
 }
 

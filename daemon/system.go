@@ -89,7 +89,7 @@ func version(cfg Config) api.Version {
 func (s *server) prometheus(context.Context, *struct{}) (*streamOutput, error) {
 	return &streamOutput{func(c huma.Context) {
 		r, w := unwrap(c)
-		s.meter.handler().ServeHTTP(w, r)
+		s.scrape.ServeHTTP(w, r)
 	}}, nil
 }
 

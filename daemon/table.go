@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"weft/daemon/api"
+	"weft/daemon/metrics"
 	"weft/daemon/store"
 	"weft/gpu"
 )
@@ -83,15 +84,19 @@ type residency struct {
 	wish     wish
 	deadline time.Time // the worker is killed when the job is still there; zero: no wish
 
-	since    time.Time // recorded as started
-	progress api.Progress
-	loss     float64   // train_loss of the epoch so far; 0: not known
-	seconds  float64   // device seconds of this stay, as the device told
-	reported float64   // of which the store knows
-	base     api.Usage // of the job before this stay
-	news     bool      // to be published
-	shown    bool      // its first steps have been published
-	unsaved  bool      // to be reported to the store
+	since       time.Time // recorded as started
+	progress    api.Progress
+	metrics     map[string]float64 // the latest of some, as the device told; not changed any more
+	seconds     float64            // device seconds of this stay, as the device told
+	reported    float64            // of which the store knows
+	cpu         float64            // processor seconds of this stay, as the device told
+	cpuReported float64            // of which the store knows
+	drawn       float64            // of seconds, those that have their part in the device's energy
+	base        api.Usage          // of the job before this stay
+	news        bool               // to be published
+	shown       bool               // its first steps have been published
+	unsaved     bool               // to be reported to the store
+	metered     metrics.Work       // of this stay, counted for Prometheus
 }
 
 // A seat is a device with what the owner knows of it.
@@ -108,6 +113,7 @@ type seat struct {
 	resumeAt  time.Time // nothing starts before: it just refused a job
 	killedFor int64     // the job for whose sake its worker was killed; 0: none
 	short     shortage
+	account   account
 }
 
 // reserves is what a job takes of the device's memory for itself.
@@ -138,6 +144,11 @@ func (s *seat) view() api.Device {
 		}
 	}
 	d.FreeBytes = max(0, d.FreeBytes-s.short.bytes(time.Now()))
+	activity := s.dev.Activity()
+	d.BusySeconds, d.Gangs = activity.BusySeconds, make([]api.Gang, len(activity.Gangs))
+	for i, g := range activity.Gangs {
+		d.Gangs[i] = api.Gang(g)
+	}
 	return d
 }
 

@@ -69,6 +69,8 @@ type Progress struct {
 	Step      int64   `json:"step"`
 	Steps     int64   `json:"steps"`
 	TrainLoss float64 `json:"train_loss"` // of the current epoch so far
+	// Metrics are the latest of each, of a job that does not train.
+	Metrics map[string]float64 `json:"metrics,omitempty"`
 	Spent
 }
 

@@ -3,7 +3,13 @@
 // test programs and what they read, and the folder can be copied there.
 //
 //	./gpucheck                  everything; report.json and report.md beside it
-//	./gpucheck -only tests      one part: probe, tests, sanitizer, overhead or share
+//	./gpucheck -only tests      one part: probe, tests, sanitizer, overhead, share or sweep
+//	./gpucheck -only share -loads lab -quick      does it work; figures mean little
+//
+// The share part compares ways of sharing the GPU, and PyTorch and JAX where the
+// python3 found has them (WEFT_PYTHON names another), with utilization and
+// energy; its results, pages and plots are beside the report as share-LOAD.json,
+// .html and .svg. The sweep part does so over numbers of models.
 //
 // It exits 1 if a part failed. A part for which something is missing is told
 // as skipped, with the reason.
@@ -29,6 +35,8 @@ func run(args []string) int {
 	only := flags.String("only", "", "run these parts only, separated by commas")
 	loads := flags.String("loads", "lab,wide,mixed,tiny,cnn", "loads of the share part")
 	repeat := flags.String("repeat", "3", "rounds of each load")
+	counts := flags.String("counts", "1,4,16,64,256", "numbers of models of the sweep part, whose load is tiny")
+	quick := flags.Bool("quick", false, "one short round of each load")
 	out := flags.String("out", ".", "folder for report.json and report.md")
 	if err := flags.Parse(args); err != nil {
 		return 2
@@ -40,7 +48,7 @@ func run(args []string) int {
 		fmt.Fprintln(os.Stderr, "gpucheck:", err)
 		return 1
 	}
-	c := &check{dir: filepath.Dir(self), repeat: *repeat, report: Report{Date: time.Now().UTC().Format(time.RFC3339)}}
+	c := &check{dir: filepath.Dir(self), repeat: *repeat, quick: *quick, report: Report{Date: time.Now().UTC().Format(time.RFC3339)}}
 	c.report.Commit = c.commit()
 	wanted := func(part string) bool {
 		return *only == "" || strings.Contains(","+*only+",", ","+part+",")
@@ -54,6 +62,7 @@ func run(args []string) int {
 		{"sanitizer", c.sanitizer},
 		{"overhead", c.overhead},
 		{"share", func(ctx context.Context) { c.share(ctx, strings.Split(*loads, ",")) }},
+		{"sweep", func(ctx context.Context) { c.sweep(ctx, *counts) }},
 	} {
 		if wanted(part.name) && ctx.Err() == nil {
 			part.run(ctx)
@@ -73,6 +82,7 @@ func run(args []string) int {
 type check struct {
 	dir    string
 	repeat string
+	quick  bool
 	report Report
 }
 
@@ -158,23 +168,4 @@ func (c *check) sanitizer(ctx context.Context) {
 func (c *check) overhead(ctx context.Context) {
 	c.step(ctx, "overhead", "a quantum beyond its kernels", "gpu/lane", filepath.Join(c.dir, "gpu/lane/check.test"),
 		"-test.run", "^$", "-test.bench", "Quantum", "-test.count", "5")
-}
-
-// share compares ways of sharing the GPU, on every load.
-func (c *check) share(ctx context.Context, loads []string) {
-	for _, load := range loads {
-		file := filepath.Join(c.dir, "share-"+load+".json")
-		_, ok := c.step(ctx, "share", load, ".", filepath.Join(c.dir, "weft"), "bench", "share",
-			"--load", load, "--device", "gpu", "--repeat", c.repeat, "--peers", "auto", "--report", filepath.Join(c.dir, "share-"+load+".html"),
-			"--save", file, "--force")
-		if !ok {
-			continue
-		}
-		result, err := os.ReadFile(file) // #nosec G304 -- written above
-		if err != nil || !json.Valid(result) {
-			c.report.Steps = append(c.report.Steps, Step{Part: "share", Name: load, Status: "failed", Output: fmt.Sprint("read result: ", err)})
-			continue
-		}
-		c.report.Share = append(c.report.Share, result)
-	}
 }

@@ -61,7 +61,7 @@ func (r *Report) readable() string {
 		fmt.Fprintf(&b, "| %s | %s | %s | %.1f |\n", s.Part, s.Name, s.Status, s.Seconds)
 	}
 	for _, s := range r.Steps {
-		if s.Status != "ok" || s.Part == "share" || s.Part == "overhead" {
+		if s.Status != "ok" || s.Part == "share" || s.Part == "sweep" || s.Part == "overhead" {
 			fmt.Fprintf(&b, "\n## %s: %s\n\n```\n%s\n```\n", s.Part, s.Name, strings.TrimSpace(s.Output))
 		}
 	}

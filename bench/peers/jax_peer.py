@@ -8,7 +8,7 @@ import os
 import sys
 import time
 
-from share_load import Load, answer, skip
+from share_load import Clock, Load, answer, skip
 
 if len(sys.argv) > 3 and sys.argv[3] == "cpu":
     os.environ["JAX_PLATFORMS"] = "cpu"
@@ -120,13 +120,13 @@ def train(load):
         jax.block_until_ready(epoch(fresh(), *batches(number, cuts)))
     state, losses = fresh(), None
     jax.block_until_ready(state)
-    begin = time.perf_counter()
+    clock = Clock()
     for number, cuts in plan:
         state, losses = epoch(state, *batches(number, cuts))
     losses = np.asarray(jax.block_until_ready(losses))
     jax.block_until_ready(state)
-    wall = time.perf_counter() - begin
-    return begin - began, wall, [float(l) for l in losses] or [None] * count
+    took = clock.stop()
+    return clock.began - began, took, [float(l) for l in losses] or [None] * count
 
 
 def main():
@@ -140,9 +140,9 @@ def main():
     jax.config.update("jax_default_matmul_precision", "float32")
     load = Load(folder)
     with jax.default_device(chosen):
-        warm, wall, losses = train(load)
-    answer(runtime=f"jax {jax.__version__}", wall_seconds=wall, warm_seconds=warm,
-           steps=sum(m["steps"] for m in load.models), val_loss=losses)
+        warm, took, losses = train(load)
+    answer(runtime=f"jax {jax.__version__}", warm_seconds=warm, steps=sum(m["steps"] for m in load.models),
+           val_loss=losses, **took)
 
 
 main()

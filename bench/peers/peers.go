@@ -68,6 +68,8 @@ type Answer struct {
 	Skip    string     `json:"skip"`    // why it cannot run here; "": it can
 	Runtime string     `json:"runtime"` // torch 2.9.0, 1 thread
 	Wall    float64    `json:"wall_seconds"`
+	Begin   float64    `json:"begin_unix"` // when Wall began, in seconds since 1970; 0: not told
+	End     float64    `json:"end_unix"`
 	Warm    float64    `json:"warm_seconds"` // before the clock, without imports
 	Steps   int64      `json:"steps"`        // of all models
 	Losses  []*float64 `json:"val_loss"`     // of each model after its last step; null: none or not a number

@@ -24,6 +24,15 @@ type Work struct {
 	Differ string      `json:"differ"` // what else they differ by
 }
 
+// Steps is how many optimizer steps all models take together.
+func (w *Work) Steps() int64 {
+	n := int64(0)
+	for i := range w.Models {
+		n += w.Models[i].Steps
+	}
+	return n
+}
+
 type workModel struct {
 	Name      string      `json:"name"`
 	Data      int         `json:"data"`

@@ -3,6 +3,7 @@ import json
 import math
 import os
 import sys
+import time
 
 
 class Load:
@@ -27,6 +28,17 @@ class Load:
         for epoch in range(model["epochs"]):
             yield epoch, cuts[:left]
             left -= min(left, len(cuts))
+
+
+class Clock:
+    """Of one run: its seconds, and by the machine's clock when it was, to hold against the device's sensors."""
+
+    def __init__(self):
+        self.moment, self.began = time.time(), time.perf_counter()
+
+    def stop(self):
+        wall = time.perf_counter() - self.began
+        return {"wall_seconds": wall, "begin_unix": self.moment, "end_unix": self.moment + wall}
 
 
 def answer(**fields):

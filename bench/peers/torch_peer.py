@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 
-from share_load import Load, answer, skip
+from share_load import Clock, Load, answer, skip
 
 try:
     import torch
@@ -247,10 +247,10 @@ def in_turn(folder, device, one):
     choose_threads(work, lambda n: one(work, warm, n))
     one(work, warm, WARM_STEPS)
     work.sync()
-    begin = time.perf_counter()
+    clock = Clock()
     losses = [one(work, m) for m in work.load.models]
     work.sync()
-    return begin - began, time.perf_counter() - begin, losses, ""
+    return clock.began - began, clock.stop(), losses, ""
 
 
 def at_once(folder, device):
@@ -258,10 +258,10 @@ def at_once(folder, device):
     choose_threads(work, lambda n: vmapped(work, n))
     vmapped(work, WARM_STEPS)
     work.sync()
-    begin = time.perf_counter()
+    clock = Clock()
     losses = vmapped(work)
     work.sync()
-    return begin - began, time.perf_counter() - begin, losses, ""
+    return clock.began - began, clock.stop(), losses, ""
 
 
 def worker(folder, device, number, of):
@@ -285,7 +285,7 @@ def side_by_side(folder, device):
     for w in workers:
         if w.stdout.readline() != "ready\n":
             raise RuntimeError("a process ended in its warm-up")
-    begin = time.perf_counter()
+    clock = Clock()
     for w in workers:
         w.stdin.write("go\n")
         w.stdin.flush()
@@ -295,10 +295,10 @@ def side_by_side(folder, device):
         if not line:
             raise RuntimeError("a process ended before its last model")
         losses[i::n] = eval(line, {"nan": float("nan"), "inf": float("inf")})
-    wall = time.perf_counter() - begin
+    took = clock.stop()
     for w in workers:
         w.wait()
-    return begin - began, wall, losses, f"{n} processes"
+    return clock.began - began, took, losses, f"{n} processes"
 
 
 def mps_runs():
@@ -343,18 +343,18 @@ def main():
         return answer(runtime=f"torch {torch.__version__}")
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     if peer == "torch-eager":
-        warm, wall, losses, how = in_turn(folder, device, eager)
+        warm, took, losses, how = in_turn(folder, device, eager)
     elif peer == "torch-graphs":
-        warm, wall, losses, how = in_turn(folder, device, graphs)
+        warm, took, losses, how = in_turn(folder, device, graphs)
     elif peer == "torch-vmap":
-        warm, wall, losses, how = at_once(folder, device)
+        warm, took, losses, how = at_once(folder, device)
     else:
-        warm, wall, losses, how = side_by_side(folder, device)
+        warm, took, losses, how = side_by_side(folder, device)
     if not how and device == "cpu":
         n = torch.get_num_threads()
         how = f"{n} thread" + ("s" if n > 1 else "")
-    answer(runtime=", ".join(filter(None, [f"torch {torch.__version__}", how])), wall_seconds=wall, warm_seconds=warm,
-           steps=sum(m["steps"] for m in Load(folder).models), val_loss=losses)
+    answer(runtime=", ".join(filter(None, [f"torch {torch.__version__}", how])), warm_seconds=warm,
+           steps=sum(m["steps"] for m in Load(folder).models), val_loss=losses, **took)
 
 
 main()

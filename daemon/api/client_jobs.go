@@ -196,6 +196,13 @@ func (c *Client) Predict(ctx context.Context, id int64, file string) (io.ReadClo
 		body: PredictRequest{Data: file}})
 }
 
+// Results opens what a CPU job's items came to, one JSON object a line, or only
+// those that failed; the caller closes it.
+func (c *Client) Results(ctx context.Context, id int64, failed bool) (io.ReadCloser, error) {
+	return c.open(ctx, request{method: http.MethodGet, path: jobPath(id, "results"), again: true,
+		query: url.Values{"failed": {strconv.FormatBool(failed)}}})
+}
+
 func (c *Client) open(ctx context.Context, r request) (io.ReadCloser, error) {
 	res, err := c.send(ctx, r)
 	if err != nil {

@@ -20,6 +20,7 @@ const (
 	CodeUnreachable Code = "unreachable"  // no daemon answers: exit 4 (client side only)
 	CodeDependency  Code = "dependency"   // a job named by --after did not succeed
 	CodeChangedData Code = "changed_data" // the data's file is not what was submitted
+	CodeItemsFailed Code = "items_failed" // some of a CPU job's items could not be done
 )
 
 // Error is what a person or program is told about a failure.

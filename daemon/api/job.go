@@ -5,11 +5,21 @@ import (
 	"time"
 )
 
-// Kind says what a job does. Kinds beyond train arrive with their pools.
+// Kind says what a job does, and what its specification is.
 type Kind string
 
-// KindTrain is a training job; its Spec is a gpu/train specification.
-const KindTrain Kind = "train"
+// The kinds. A training job's specification is gpu/train's; the others are CPU
+// jobs, whose specification is cpuwork/jobs'.
+const (
+	KindTrain  Kind = "train"
+	KindSHA256 Kind = "sha256"
+	KindJPEG   Kind = "jpeg"
+	KindFetch  Kind = "fetch"
+	KindPrimes Kind = "primes"
+)
+
+// Kinds lists them.
+var Kinds = []Kind{KindTrain, KindSHA256, KindJPEG, KindFetch, KindPrimes}
 
 // Submission is one job as a client submits it: POST /v1/jobs takes one or an
 // array of them, all or none.
@@ -67,6 +77,7 @@ type Progress struct {
 type Usage struct {
 	DeviceSeconds   float64  `json:"device_seconds"` // time its own work occupied a lane
 	WallSeconds     float64  `json:"wall_seconds"`   // time in state running
+	CPUSeconds      float64  `json:"cpu_seconds"`    // processor time that its own work took
 	PeakMemoryBytes int64    `json:"peak_memory_bytes"`
 	EnergyJoules    *float64 `json:"energy_joules"` // null where the device does not say
 }
@@ -95,8 +106,49 @@ type Event struct {
 // JobDetail is GET /v1/jobs/{id}.
 type JobDetail struct {
 	Job
-	Epochs []Epoch `json:"epochs"`
-	Events []Event `json:"events"`
+	Epochs  []Epoch  `json:"epochs"`
+	Events  []Event  `json:"events"`
+	Summary *Summary `json:"summary,omitempty"` // of a CPU job whose items have all ended
+}
+
+// Summary is what a CPU job's items came to. Its rates are means over Seconds,
+// which is the time that the job has run, over all its lives.
+type Summary struct {
+	Items       int64          `json:"items"`
+	OK          int64          `json:"ok"`
+	Failed      int64          `json:"failed"`
+	Bytes       int64          `json:"bytes"`
+	Seconds     float64        `json:"seconds"`
+	ItemsPerS   float64        `json:"items_per_second"`
+	BytesPerS   float64        `json:"bytes_per_second"`
+	Pool        string         `json:"pool"`
+	Workers     int            `json:"workers"`
+	Resumed     int64          `json:"resumed,omitempty"` // items that an earlier life had done
+	Stopped     bool           `json:"stopped,omitempty"` // early: not all items were done
+	FirstFailed []ItemResult   `json:"first_failed,omitempty"`
+	Kind        map[string]any `json:"kind,omitempty"` // what only this kind has
+}
+
+// ItemResult is what one item of a CPU job came to: a line of
+// GET /v1/jobs/{id}/results.
+type ItemResult struct {
+	Index    int64          `json:"index"` // place in the input, from 0
+	Item     string         `json:"item"`  // a path, a URL, a number; not UTF-8: output has name_base64
+	OK       bool           `json:"ok"`
+	Bytes    int64          `json:"bytes,omitempty"`
+	Seconds  float64        `json:"seconds"` // the last attempt
+	Attempts int            `json:"attempts"`
+	Output   map[string]any `json:"output,omitempty"` // what the kind answers
+	Error    *ItemError     `json:"error,omitempty"`
+}
+
+// ItemError is why an item could not be done.
+type ItemError struct {
+	Code    string        `json:"code"`
+	Message string        `json:"message"`
+	Hint    string        `json:"hint,omitempty"`
+	Retry   bool          `json:"retry,omitempty"` // another attempt may succeed
+	After   time.Duration `json:"after,omitempty"` // nanoseconds that a server asked to wait
 }
 
 // DryRun is what POST /v1/jobs?dry_run=true answers for each job.
@@ -109,6 +161,8 @@ type DryRun struct {
 	Steps            int64   `json:"steps"`
 	Device           string  `json:"device"`
 	EstimatedSeconds float64 `json:"estimated_seconds"` // alone on the device
+	Pool             string  `json:"pool,omitempty"`    // of a CPU job
+	Workers          int     `json:"workers,omitempty"` // of that pool
 }
 
 // What a device's worker is doing.
@@ -130,9 +184,19 @@ type Device struct {
 	MemoryBytes int64   `json:"memory_bytes"`
 	FreeBytes   int64   `json:"free_bytes"`
 	Running     []int64 `json:"running"`
+	Gangs       []Gang  `json:"gangs"`        // who shares a lane at this moment; lanes without jobs are left out
+	BusySeconds float64 `json:"busy_seconds"` // since the daemon was started: of lanes that worked, on a GPU of the device
 	Restarts    int     `json:"restarts"`
 	PID         int     `json:"pid"` // of its worker
 	Message     string  `json:"message,omitempty"`
 	Hint        string  `json:"hint,omitempty"` // what to try when it is not ready
 	Sample      *Sample `json:"sample"`         // what its sensors said last; null: nothing yet
+}
+
+// A Gang is the jobs that a lane has at one moment: on the host the one that it
+// works on, on a GPU all that a launch serves together.
+type Gang struct {
+	Lane    int     `json:"lane"`
+	Jobs    []int64 `json:"jobs"`
+	Working bool    `json:"working"` // on a quantum, at the moment of asking
 }

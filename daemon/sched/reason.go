@@ -85,6 +85,19 @@ func (r Reason) String() string {
 	return ""
 }
 
+// Classes are the values of [Reason.Class].
+var Classes = []string{"held", "dependency", "not_before", "draining", "no_device", "no_worker", "too_large",
+	"leaving", "slots", "memory", "memory_taken", "kept_free", "company", "behind"}
+
+// classOf is what a kind counts as.
+var classOf = [...]string{held: "held", afterJob: "dependency", notBefore: "not_before", draining: "draining",
+	noDevice: "no_device", notReady: "no_worker", tooLarge: "too_large", leaving: "leaving", slotsShort: "slots",
+	memoryShort: "memory", memoryTaken: "memory_taken", keptFree: "kept_free", companyWanted: "company",
+	companyBarred: "company", behindHigher: "behind", behind: "behind"}
+
+// Class is what a job waits for in one word, one of Classes, for counting.
+func (r Reason) Class() string { return classOf[r.kind] }
+
 // WaitsForWorker reports whether the job waits for a device that is not ready,
 // and which it asks for.
 func (r Reason) WaitsForWorker() (want string, waits bool) { return r.device, r.kind == notReady }

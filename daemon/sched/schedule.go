@@ -126,10 +126,16 @@ func (p *planner) classOf(want string) int {
 	return i
 }
 
+// KindPools is the kind, and the id, of the device that runs CPU jobs. No other
+// job runs there, and they nowhere else.
+const KindPools = "pools"
+
 // Wanted reports whether a job with that wish may run on a device.
 func Wanted(want, id, kind string) bool {
-	return want == "" || want == "auto" || want == kind || want == id ||
-		strings.Replace(want, ":", "", 1) == id
+	if want == "" || want == "auto" {
+		return kind != KindPools
+	}
+	return want == kind || want == id || strings.Replace(want, ":", "", 1) == id
 }
 
 func wanted(want string, d *Device) bool { return Wanted(want, d.ID, d.Kind) }

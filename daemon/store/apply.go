@@ -77,12 +77,14 @@ func (t *tx) change(r *row, ch *Change) (ev *api.Event, refused, err error) {
 	if refused != nil {
 		return nil, refused, nil
 	}
+	var used ledger
 	if r.State == api.Running {
-		r.countWall(ch.At)
+		r.countWall(ch.At, &used)
 		r.runningSince = time.Time{}
 	}
 	r.State = to
 	r.account(ch)
+	used.add(r.ID, r.Device, ch.At, amounts{device: amount(ch.DeviceSeconds), cpu: amount(ch.CPUSeconds)})
 	r.enter(ch)
 	if err := t.charge(r.Owner, ch.DeviceSeconds, ch.At); err != nil {
 		return nil, nil, err
@@ -93,6 +95,9 @@ func (t *tx) change(r *row, ch *Change) (ev *api.Event, refused, err error) {
 		}
 	}
 	if err := t.save(r); err != nil {
+		return nil, nil, err
+	}
+	if err := t.enter(&used); err != nil {
 		return nil, nil, err
 	}
 	message := ch.Message
@@ -111,6 +116,7 @@ func (r *row) account(ch *Change) {
 		r.Metrics = map[string]float64{}
 	}
 	r.Usage.DeviceSeconds += amount(ch.DeviceSeconds)
+	r.Usage.CPUSeconds += amount(ch.CPUSeconds)
 	r.Usage.PeakMemoryBytes = max(r.Usage.PeakMemoryBytes, ch.PeakBytes)
 	r.advance(ch.Progress, ch.Metrics)
 	if ch.Fault {
@@ -148,9 +154,10 @@ func (r *row) enter(ch *Change) {
 
 // countWall adds the running time since it was last counted. Reports count it
 // too, so that what a dead daemon did not see is not charged.
-func (r *row) countWall(at time.Time) {
+func (r *row) countWall(at time.Time, used *ledger) {
 	if at = stored(at); at.After(r.runningSince) && !r.runningSince.IsZero() {
 		r.Usage.WallSeconds += at.Sub(r.runningSince).Seconds()
+		used.addWall(r.ID, r.Device, r.runningSince, at)
 		r.runningSince = at
 	}
 }
@@ -183,11 +190,11 @@ func (t *tx) save(r *row) error {
 	err = t.exec(`UPDATE jobs SET state = ?, device = ?, priority = ?, held = ?, retries_used = ?, attempt = ?,
 		next_attempt = ?, faults = ?, has_checkpoint = ?, queued_at = ?, running_since = ?, started_at = ?,
 		finished_at = ?, epoch = ?, epochs = ?, step = ?, steps = ?, device_seconds = ?, wall_seconds = ?,
-		peak_bytes = ?, labels = ?, metrics = ?, error = ? WHERE id = ?`,
+		cpu_seconds = ?, energy_joules = ?, peak_bytes = ?, labels = ?, metrics = ?, error = ? WHERE id = ?`,
 		string(r.State), r.Device, r.Priority, flag(r.Held), r.RetriesUsed, r.Attempt,
 		flag(r.nextAttempt), r.Faults, flag(r.HasCheckpoint), micros(r.Queued), micros(r.runningSince),
 		microsOf(r.StartedAt), microsOf(r.FinishedAt), r.Progress.Epoch, r.Progress.Epochs, r.Progress.Step,
-		r.Progress.Steps, r.Usage.DeviceSeconds, r.Usage.WallSeconds, r.Usage.PeakMemoryBytes,
+		r.Progress.Steps, r.Usage.DeviceSeconds, r.Usage.WallSeconds, r.Usage.CPUSeconds, r.Usage.EnergyJoules, r.Usage.PeakMemoryBytes,
 		labels, metrics, failure, r.ID)
 	if err != nil {
 		return fmt.Errorf("update job %d: %w", r.ID, err)

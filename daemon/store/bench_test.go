@@ -2,6 +2,7 @@ package store
 
 import (
 	"testing"
+	"time"
 
 	"weft/daemon/api"
 )
@@ -119,4 +120,33 @@ func BenchmarkReportEpochs(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.N)*1000/b.Elapsed().Seconds(), "epochs/s")
+}
+
+// BenchmarkUsage reads what 10,000 jobs used in a month, each in some hours.
+func BenchmarkUsage(b *testing.B) {
+	s := open(b)
+	recs, _, err := s.Submit(ctx, "", "", newJobs(10_000), t0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	err = s.write.do(ctx, written, func(t *tx) error {
+		var l ledger
+		for i, rec := range recs {
+			for h := range 3 {
+				l.add(rec.ID, "gpu0", t0.Add(time.Duration(i%720+h)*time.Hour), amounts{device: 1, wall: 2, cpu: 3})
+			}
+		}
+		return t.enter(&l)
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	f := UsageFilter{Since: t0.Add(-time.Hour), Until: t0.AddDate(0, 0, 32)}
+	b.ReportAllocs()
+	for b.Loop() {
+		jobs, _, err := s.Usage(ctx, f)
+		if err != nil || len(jobs) != 10_000 {
+			b.Fatal(len(jobs), err)
+		}
+	}
 }

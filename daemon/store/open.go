@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/pressly/goose/v3"
 	_ "modernc.org/sqlite" // the driver "sqlite"
@@ -76,6 +77,14 @@ func (s *Store) open(ctx context.Context) error {
 	}
 	s.read, err = openPool(s.path, readers, "cache_size(-2048)", "query_only(1)")
 	return err
+}
+
+// OnCommit has f told of every transaction that writes: what its commit
+// promises, synced or written; how long it took, the wait for its turn left out;
+// and whether the database failed. It is called before the first of them, and f
+// keeps the store waiting.
+func (s *Store) OnCommit(f func(durability string, took time.Duration, failed bool)) {
+	s.write.told = f
 }
 
 // Close waits for the write in progress, ends the connections and folds the

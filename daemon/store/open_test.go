@@ -89,7 +89,8 @@ func TestMigratesJobsFromBeforeGPUs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = db.Exec(`ALTER TABLE jobs DROP COLUMN gpu_bytes; DROP TABLE samples;
+	_, err = db.Exec(`ALTER TABLE jobs DROP COLUMN gpu_bytes; ALTER TABLE jobs DROP COLUMN cpu_seconds; DROP TABLE samples;
+		DROP TABLE ledger; DROP TABLE device_ledger; DROP TABLE removed_jobs;
 		DELETE FROM goose_db_version WHERE version_id >= 2`)
 	if err := errors.Join(err, db.Close()); err != nil {
 		t.Fatal(err)
@@ -143,7 +144,7 @@ func TestOpenRefuses(t *testing.T) {
 			return errors.Join(write(nil)(path), edit(`PRAGMA application_id = 7`)(path))
 		}, api.CodeInvalid, "it is another program's database"},
 		"newer": {edit(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (99, 1)`), api.CodeInvalid,
-			"it was written by a newer weft: its schema is version 99, this one knows 3"},
+			"it was written by a newer weft: its schema is version 99, this one knows 4"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "weft.db")

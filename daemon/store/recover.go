@@ -56,8 +56,9 @@ func (t *tx) ids(query string, args ...any) ([]int64, error) {
 
 // Delete removes a job that has ended, with its epochs and events. It is an
 // [*api.Error] with code wrong_state while the job has not ended, or while one
-// that has not ended waits for it and would then wait for nothing.
-func (s *Store) Delete(ctx context.Context, id int64) error {
+// that has not ended waits for it and would then wait for nothing. The ledger
+// keeps what it used, and whose it was.
+func (s *Store) Delete(ctx context.Context, id int64, now time.Time) error {
 	err := s.write.do(ctx, synced, func(t *tx) error {
 		r, err := t.job(id)
 		if err != nil {
@@ -78,6 +79,9 @@ func (s *Store) Delete(ctx context.Context, id int64) error {
 		if len(waiting) > 0 {
 			return &api.Error{Code: api.CodeWrongState, Message: fmt.Sprintf("job %d waits for job %d", waiting[0], id),
 				Hint: fmt.Sprintf("remove it when job %d has ended", waiting[0])}
+		}
+		if err := t.rememberRemoved(r, now); err != nil {
+			return err
 		}
 		return t.exec(`DELETE FROM jobs WHERE id = ?`, id)
 	})

@@ -13,18 +13,23 @@ import (
 // [Store.OwnerShares].
 const HalfLife = 24 * time.Hour
 
-// Report records news of running jobs, in one transaction, and returns the
-// events it made. The news outlives this process but perhaps not a loss of
-// power: a job that goes on from its checkpoint tells it again.
-func (s *Store) Report(ctx context.Context, reports []Report) ([]api.Event, error) {
-	if len(reports) == 0 {
+// Report records news of running jobs and of devices, in one transaction, and
+// returns the events it made. The news outlives this process but perhaps not a
+// loss of power: a job that goes on from its checkpoint tells it again.
+func (s *Store) Report(ctx context.Context, reports []Report, devices ...DeviceUse) ([]api.Event, error) {
+	if len(reports) == 0 && len(devices) == 0 {
 		return nil, nil
 	}
 	var events []api.Event
 	err := s.write.do(ctx, written, func(t *tx) error {
-		n := news{tx: t, jobs: map[int64]*row{}}
+		n := news{tx: t, jobs: map[int64]*row{}, changed: map[int64]bool{}}
 		for i := range reports {
 			if err := n.report(&reports[i]); err != nil {
+				return err
+			}
+		}
+		for i := range devices {
+			if err := t.enterDevice(&devices[i]); err != nil {
 				return err
 			}
 		}
@@ -41,9 +46,11 @@ func (s *Store) Report(ctx context.Context, reports []Report) ([]api.Event, erro
 // as small ones on a fast device do, rows and accounts are written once.
 type news struct {
 	*tx
-	jobs    map[int64]*row // nil: not running
-	order   []*row
+	jobs    map[int64]*row // nil: there is none
+	changed map[int64]bool
+	order   []*row   // that changed
 	charges []charge // one an owner
+	used    ledger
 	events  []api.Event
 }
 
@@ -60,18 +67,18 @@ func (n *news) report(rep *Report) error {
 		if r, err = n.job(rep.ID); err != nil {
 			return err
 		}
-		if r != nil && r.State != api.Running {
-			r = nil
-		}
-		if n.jobs[rep.ID] = r; r != nil {
-			n.order = append(n.order, r)
-		}
+		n.jobs[rep.ID] = r
 	}
-	if r == nil {
+	n.energy(r, rep)
+	if r == nil || r.State != api.Running {
 		return nil
 	}
-	r.countWall(rep.At)
-	r.Usage.DeviceSeconds += amount(rep.DeviceSeconds)
+	n.mark(r)
+	r.countWall(rep.At, &n.used)
+	used := amounts{device: amount(rep.DeviceSeconds), cpu: amount(rep.CPUSeconds)}
+	r.Usage.DeviceSeconds += used.device
+	r.Usage.CPUSeconds += used.cpu
+	n.used.add(r.ID, r.Device, rep.At, used)
 	r.advance(rep.Progress, rep.Metrics)
 	if rep.Epoch != nil {
 		r.advance(nil, rep.Epoch.Metrics)
@@ -79,6 +86,28 @@ func (n *news) report(rep *Report) error {
 	r.HasCheckpoint = r.HasCheckpoint || rep.Checkpoint
 	n.charge(r.Owner, rep.DeviceSeconds, rep.At)
 	return n.tell(r, rep)
+}
+
+// energy counts what a job drew, in whatever state it is; r is nil when it was
+// removed.
+func (n *news) energy(r *row, rep *Report) {
+	joules := measured(rep.EnergyJoules)
+	if joules == nil {
+		return
+	}
+	n.used.add(rep.ID, rep.Device, rep.At, amounts{energy: joules})
+	if r != nil {
+		r.Usage.EnergyJoules = sumOf(r.Usage.EnergyJoules, joules)
+		n.mark(r)
+	}
+}
+
+// mark has a row saved.
+func (n *news) mark(r *row) {
+	if !n.changed[r.ID] {
+		n.changed[r.ID] = true
+		n.order = append(n.order, r)
+	}
 }
 
 // tell records a report's events.
@@ -133,7 +162,7 @@ func (n *news) save() error {
 			return err
 		}
 	}
-	return nil
+	return n.enter(&n.used)
 }
 
 func (t *tx) saveEpoch(job int64, e *api.Epoch) error {

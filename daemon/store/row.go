@@ -22,7 +22,7 @@ type row struct {
 
 // columns is what a query selects for [decoder.row]: what came after the schema's
 // packed column is appended to it.
-const columns = `id, packed || gpu_bytes || char(31)`
+const columns = `id, packed || gpu_bytes || char(31) || format('%!.17g', cpu_seconds) || char(31)`
 
 // separator ends every field of the packed column.
 const separator = '\x1f'
@@ -55,6 +55,7 @@ func (d *decoder) row(id int64, packed string, r *row) error {
 	r.Metrics = d.numbers()
 	d.json(&r.Error)
 	r.GPUBytes = d.int()
+	r.Usage.CPUSeconds = d.real()
 	if d.err == nil && d.rest != "" {
 		d.err = errors.New("it has more fields than expected")
 	}

@@ -180,7 +180,7 @@ func TestIdempotencyKeys(t *testing.T) {
 		t.Error(err)
 	}
 	apply(t, s, Change{ID: 3, Do: api.Cancel, At: t0})
-	if err := s.Delete(ctx, 3); err != nil {
+	if err := s.Delete(ctx, 3, t0); err != nil {
 		t.Fatal(err)
 	}
 	if ids, replayed, err := try("bob", "k", "f", t0); !cmp.Equal(ids, []int64{4}) || !replayed || err != nil {
@@ -274,20 +274,20 @@ func TestDelete(t *testing.T) {
 	waiting := newJob("b")
 	waiting.After = []int64{1}
 	submit(t, s, waiting)
-	if err := isCode(s.Delete(ctx, 1), api.CodeWrongState, "cannot remove a job that is queued"); err != nil {
+	if err := isCode(s.Delete(ctx, 1, t0), api.CodeWrongState, "cannot remove a job that is queued"); err != nil {
 		t.Error(err)
 	}
 	apply(t, s, Change{ID: 1, Do: api.Start, At: t0}, Change{ID: 1, Do: api.Succeed, At: t0, DeviceSeconds: 2})
-	if err := isCode(s.Delete(ctx, 1), api.CodeWrongState, "job 2 waits for job 1"); err != nil {
+	if err := isCode(s.Delete(ctx, 1, t0), api.CodeWrongState, "job 2 waits for job 1"); err != nil {
 		t.Error(err)
 	}
 	apply(t, s, Change{ID: 2, Do: api.Cancel, At: t0})
 	for _, id := range []int64{1, 2} {
-		if err := s.Delete(ctx, id); err != nil {
+		if err := s.Delete(ctx, id, t0); err != nil {
 			t.Error(err)
 		}
 	}
-	if err := isCode(s.Delete(ctx, 1), api.CodeNotFound, "no job 1"); err != nil {
+	if err := isCode(s.Delete(ctx, 1, t0), api.CodeNotFound, "no job 1"); err != nil {
 		t.Error(err)
 	}
 	for _, table := range []string{"jobs", "specs", "dependencies", "epochs", "events"} {

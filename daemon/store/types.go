@@ -44,6 +44,7 @@ type Change struct {
 	Error   *api.Error // of a failure
 	// DeviceSeconds used since the last [Report]; added to the job's and its owner's account.
 	DeviceSeconds float64
+	CPUSeconds    float64            // likewise, but for the owner's account
 	PeakBytes     int64              // the job's peak becomes at least this
 	Metrics       map[string]float64 // merged into the latest of each; values that are not finite are left out
 	Progress      *api.Progress
@@ -66,16 +67,23 @@ type Edit struct {
 	At       time.Time
 }
 
-// Report is news of a running job; it is dropped when the job is not running.
+// Report is news of a running job; it is dropped when the job is not running,
+// but for its energy.
 type Report struct {
 	ID            int64
 	Progress      *api.Progress
 	Metrics       map[string]float64 // as [Change.Metrics]
 	DeviceSeconds float64            // since the last report
+	CPUSeconds    float64            // likewise
 	Epoch         *api.Epoch         // stored, or overwritten, and told as an event
 	Checkpoint    bool               // a checkpoint is durable: told as an event
 	Message       string             // the event's text; alone, an event of type "changed"
-	At            time.Time
+	// EnergyJoules is the job's part of what Device drew since the last report of
+	// it; nil: not known. It is measured afterwards, and so counts for a job that
+	// has left the device, or has been removed, as well.
+	EnergyJoules *float64
+	Device       string // of EnergyJoules
+	At           time.Time
 }
 
 // Filter chooses jobs of a list. Zero fields do not restrict.

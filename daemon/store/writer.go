@@ -5,6 +5,9 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
+
+	"weft/daemon/api"
 )
 
 // durability is what a transaction's commit promises.
@@ -31,6 +34,7 @@ type writer struct {
 	// stmts are prepared on conn, by their text.
 	stmts  map[string]*sql.Stmt
 	sync   durability // in force on conn; "": as opened
+	told   func(durability string, took time.Duration, failed bool)
 	closed bool
 }
 
@@ -59,7 +63,7 @@ type tx struct{ w *writer }
 // ctx ends before its turn comes, or between f and the commit. Once begun, a
 // statement is not interrupted: batches are bounded, and a commit that was cut
 // short would leave its caller guessing.
-func (w *writer) do(ctx context.Context, mode durability, f func(*tx) error) error {
+func (w *writer) do(ctx context.Context, mode durability, f func(*tx) error) (err error) {
 	select {
 	case w.turn <- struct{}{}:
 		defer func() { <-w.turn }()
@@ -69,6 +73,7 @@ func (w *writer) do(ctx context.Context, mode durability, f func(*tx) error) err
 	if w.closed {
 		return errClosed
 	}
+	defer w.tell(ctx, mode, time.Now(), &err)
 	t := &tx{w}
 	if w.sync != mode { // not allowed inside a transaction
 		if err := t.exec("PRAGMA synchronous = " + string(mode)); err != nil {
@@ -91,6 +96,20 @@ func (w *writer) do(ctx context.Context, mode durability, f func(*tx) error) err
 		return err
 	}
 	return begun.Commit()
+}
+
+// tell reports a transaction that was committed or that the database refused.
+// One that was given up, or that found its request wrong, is neither.
+func (w *writer) tell(ctx context.Context, mode durability, began time.Time, err *error) {
+	var refusal *api.Error
+	if w.told == nil || *err != nil && (ctx.Err() != nil || errors.As(*err, &refusal)) {
+		return
+	}
+	name := "synced"
+	if mode == written {
+		name = "written"
+	}
+	w.told(name, time.Since(began), *err != nil)
 }
 
 func (t *tx) stmt(query string) (*sql.Stmt, error) {

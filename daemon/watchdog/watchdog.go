@@ -160,6 +160,24 @@ func (w *Watchdog) trip(recorder *recorder, reports []Report) {
 	}
 }
 
+// A LoopAge is how long a loop has owed a tick: 0 for one that owes none.
+type LoopAge struct {
+	Name string
+	Age  time.Duration
+}
+
+// Loops lists the loops under watch, by the clock of the last look.
+func (w *Watchdog) Loops() []LoopAge {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	clock := w.clock.Load()
+	ages := make([]LoopAge, len(w.loops))
+	for i, l := range w.loops {
+		ages[i] = LoopAge{l.name, l.age(clock)}
+	}
+	return ages
+}
+
 // Healthy returns nil while every loop turns, and an error that names those that
 // do not until they do.
 func (w *Watchdog) Healthy() error {

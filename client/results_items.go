@@ -1,0 +1,232 @@
+package client
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"weft/client/table"
+	"weft/daemon/api"
+)
+
+// aTask is what of a CPU job's task says how its results are written.
+type aTask struct {
+	Check bool `json:"check"`
+	Quiet bool `json:"quiet"`
+	Tag   bool `json:"tag"`
+	Zero  bool `json:"zero"`
+}
+
+func taskOf(job *api.JobDetail) aTask {
+	var spec struct {
+		Task aTask `json:"task"`
+	}
+	_ = json.Unmarshal(job.Spec, &spec) // another kind's has none of these
+	return spec.Task
+}
+
+// writeItems writes items as the kind's own tools would.
+func (p *program) writeItems(job *api.JobDetail, items []itemLine) error {
+	switch task := taskOf(job); {
+	case job.Kind == api.KindSHA256 && task.Check:
+		return p.writeVerdicts(job, items)
+	case job.Kind == api.KindSHA256:
+		return p.writeDigests(task, items)
+	case job.Kind == api.KindPrimes:
+		return p.writePrimes(items)
+	}
+	t := &table.Table{Width: p.global.width, Colour: p.global.colour, Columns: []table.Column{
+		{Head: "ITEM", Flexible: true}, {Head: "STATE", Paint: paintState}, {Head: "SIZE", Right: true},
+		{Head: "TIME", Right: true}, {Head: "RESULT", Flexible: true}}}
+	for i := range items {
+		it := &items[i]
+		size := ""
+		if it.Bytes > 0 {
+			size = sizeText(it.Bytes)
+		}
+		t.Rows = append(t.Rows, []string{it.name(), string(it.state()), size, durationText(seconds(it.Seconds)), it.result()})
+	}
+	return t.Write(p.stdout)
+}
+
+func (it *itemLine) state() api.State {
+	if it.failed() {
+		return api.Failed
+	}
+	return api.Succeeded
+}
+
+// result sums up what the item's answer was, or why there is none.
+func (it *itemLine) result() string {
+	if it.Error != nil {
+		return it.Error.Message
+	}
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(it.Output)) {
+		if text := factText(name, it.Output[name]); text != "" && name != nameBase64 {
+			parts = append(parts, name+" "+text)
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// writeDigests writes lines as sha256sum does.
+func (p *program) writeDigests(task aTask, items []itemLine) error {
+	out := bufio.NewWriter(p.stdout)
+	for i := range items {
+		it := &items[i]
+		sum, _ := it.Output["sha256"].(string)
+		if !it.OK || sum == "" {
+			continue
+		}
+		name, escape, end := it.name(), "", "\x00"
+		if !task.Zero {
+			end = "\n"
+			name, escape = sumName(name)
+		}
+		if task.Tag {
+			fmt.Fprintf(out, "%sSHA256 (%s) = %s%s", escape, name, sum, end)
+		} else {
+			fmt.Fprintf(out, "%s%s  %s%s", escape, sum, name, end)
+		}
+	}
+	return out.Flush()
+}
+
+// sumName is a name as sha256sum writes it, and what it puts before the line.
+func sumName(name string) (escaped, before string) {
+	if !strings.ContainsAny(name, "\\\n\r") {
+		return name, ""
+	}
+	return strings.NewReplacer("\\", `\\`, "\n", `\n`, "\r", `\r`).Replace(name), `\`
+}
+
+// writeVerdicts writes what sha256sum --check does: a verdict a file, and what is
+// to be warned of to the standard error.
+func (p *program) writeVerdicts(job *api.JobDetail, items []itemLine) error {
+	out := bufio.NewWriter(p.stdout)
+	var unread, mismatched int64
+	for i := range items {
+		it := &items[i]
+		verdict := "OK"
+		switch {
+		case it.Output["missing"] == true:
+			continue // --ignore-missing
+		case it.OK && taskOf(job).Quiet:
+			continue
+		case it.OK:
+		case it.Error != nil && (it.Error.Code == "malformed" || it.Error.Code == "no_checksums"):
+			fmt.Fprintf(p.stderr, "weft: %s: %s\n", table.Clean(it.name()), it.Error.Message) // it is about a list
+			continue
+		case it.Error != nil && it.Error.Code == "mismatch":
+			verdict = "FAILED"
+			mismatched++
+		default:
+			verdict = "FAILED open or read"
+			unread++
+			if it.Error != nil {
+				fmt.Fprintf(p.stderr, "weft: %s: %s\n", table.Clean(it.name()), table.Clean(it.Error.Message))
+			}
+		}
+		name, escape := sumName(it.name())
+		fmt.Fprintf(out, "%s%s: %s\n", escape, name, verdict)
+	}
+	if err := out.Flush(); err != nil {
+		return err
+	}
+	malformed := 0.0
+	if job.Summary != nil {
+		malformed, _ = job.Summary.Kind["malformed_lines"].(float64)
+	}
+	for _, w := range []struct {
+		n         int64
+		one, many string
+	}{
+		{int64(malformed), "line is improperly formatted", "lines are improperly formatted"},
+		{unread, "listed file could not be read", "listed files could not be read"},
+		{mismatched, "computed checksum did NOT match", "computed checksums did NOT match"},
+	} {
+		switch {
+		case w.n == 1:
+			fmt.Fprintf(p.stderr, "weft: WARNING: 1 %s\n", w.one)
+		case w.n > 1:
+			fmt.Fprintf(p.stderr, "weft: WARNING: %d %s\n", w.n, w.many)
+		}
+	}
+	return nil
+}
+
+// writePrimes writes number, answer and time. A range has a row for each of its
+// primes, if they are named, and one for all if not.
+func (p *program) writePrimes(items []itemLine) error {
+	t := &table.Table{Width: p.global.width, Columns: []table.Column{{Head: "NUMBER", Right: true}, {Head: "PRIME"},
+		{Head: "TIME", Right: true}}}
+	for i := range items {
+		it := &items[i]
+		if list, named := it.Output["list"].([]any); named {
+			for _, prime := range list {
+				t.Rows = append(t.Rows, []string{fmt.Sprint(prime), "yes", ""})
+			}
+			continue
+		}
+		t.Rows = append(t.Rows, []string{it.name(), it.prime(), microText(it.Seconds)})
+	}
+	return t.Write(p.stdout)
+}
+
+// prime is the answer about a number or a range.
+func (it *itemLine) prime() string {
+	count, isRange := it.Output["primes"].(float64)
+	switch {
+	case it.failed() && it.Error != nil:
+		return "error: " + it.Error.Message
+	case isRange && it.Output["first"] != nil && count > 0:
+		return fmt.Sprintf("%s, %v to %v", countedPrimes(count), it.Output["first"], it.Output["last"])
+	case isRange:
+		return countedPrimes(count)
+	case it.Output["prime"] == true:
+		return "yes"
+	}
+	return "no"
+}
+
+func countedPrimes(n float64) string {
+	if n == 1 {
+		return "1 prime"
+	}
+	return strconv.FormatFloat(math.Trunc(n), 'f', -1, 64) + " primes"
+}
+
+// microText writes a short time.
+func microText(s float64) string {
+	switch {
+	case s < 1e-3:
+		return strconv.FormatFloat(s*1e6, 'f', 1, 64) + "µs"
+	case s < 1:
+		return strconv.FormatFloat(s*1e3, 'f', 2, 64) + "ms"
+	}
+	return durationText(seconds(s))
+}
+
+// writeFailedItems writes why items failed, and what to try.
+func (p *program) writeFailedItems(items []itemLine) error {
+	t := &table.Table{Width: p.global.width, Columns: []table.Column{{Head: "ITEM", Flexible: true}, {Head: "CODE"},
+		{Head: "ATTEMPTS", Right: true}, {Head: "MESSAGE", Flexible: true}, {Head: "TRY", Flexible: true}}}
+	for i := range items {
+		if it := &items[i]; it.Error != nil {
+			t.Rows = append(t.Rows, []string{it.name(), it.Error.Code, strconv.Itoa(it.Attempts), it.Error.Message,
+				firstLine(it.Error.Hint)})
+		}
+	}
+	return t.Write(p.stdout)
+}
+
+func firstLine(s string) string {
+	line, _, _ := strings.Cut(s, "\n")
+	return line
+}

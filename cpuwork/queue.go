@@ -1,0 +1,270 @@
+package cpuwork
+
+import "time"
+
+// take waits for tasks and returns them in dst; none: there are no more, and the
+// worker ends.
+func (r *run) take(dst []*task) []*task {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for !r.stopped {
+		if dst = r.pick(dst[:0]); len(dst) > 0 {
+			r.stir() // there may be more
+			return dst
+		}
+		if r.drained() {
+			break
+		}
+		r.hungry++
+		r.ready.Wait()
+		r.hungry--
+	}
+	return nil
+}
+
+// takeNow is take for workers that do not wait: they end when there is nothing
+// for them, and others are started when there is.
+func (r *run) takeNow(dst []*task, first bool) []*task {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if first {
+		r.starting--
+	}
+	if !r.stopped {
+		if dst = r.pick(dst[:0]); len(dst) > 0 {
+			return dst
+		}
+	}
+	r.working--
+	return nil
+}
+
+// waits returns how many tasks wait for a worker. The caller holds mu.
+func (r *run) waits() int { return r.fresh.len() + r.again.Len() }
+
+// drained reports whether no task will ever wait again. The caller holds mu.
+func (r *run) drained() bool {
+	return r.ended && r.inFlight == 0 && r.waits() == 0 && r.waiting.Len() == 0
+}
+
+// pickable reports whether a worker should take something now. The caller holds mu.
+func (r *run) pickable() bool {
+	if r.waits() == 0 {
+		return false
+	}
+	return r.flush || r.ended || r.crowded || r.again.Len() > 0 || r.fresh.len() >= r.chunk
+}
+
+// stir sees to it that what can be taken is taken. The caller holds mu.
+func (r *run) stir() {
+	switch {
+	case r.spawn != nil:
+		for r.working < r.o.Workers && r.starting < r.waits() && !r.stopped {
+			r.working++
+			r.starting++
+			r.spawn()
+		}
+	case r.hungry > 0 && r.pickable():
+		r.ready.Signal()
+	}
+}
+
+// pick moves tasks into a worker's hands: those that came first, as many as make
+// a chunk. The caller holds mu.
+func (r *run) pick(dst []*task) []*task {
+	if !r.pickable() {
+		if r.fresh.len() > 0 {
+			r.flusher.Reset(chunkTime)
+		}
+		return dst
+	}
+	n := r.chunk
+	if r.ended || r.crowded { // this is all there is: for everyone
+		n = min(n, max(1, (r.waits()+r.o.Workers-1)/r.o.Workers))
+	}
+	var size int64
+	for len(dst) < n {
+		t, from := r.lowest()
+		if t == nil || r.held(t) {
+			break
+		}
+		size += t.size
+		if size > chunkBytes && len(dst) >= r.batch || !r.reserve(t) {
+			break
+		}
+		if from != nil {
+			from.pop()
+		} else {
+			r.fresh.pop()
+		}
+		r.inFlight++
+		dst = append(dst, t)
+	}
+	r.flush = r.flush && len(dst) == 0
+	return dst
+}
+
+// lowest returns the first task in the input's order that waits for a worker,
+// and the heap that it is in; nil: it is in fresh. The caller holds mu.
+func (r *run) lowest() (*task, *taskHeap) {
+	fresh, again := r.fresh.first(), r.again.first()
+	if again != nil && (fresh == nil || again.index < fresh.index) {
+		return again, &r.again
+	}
+	return fresh, nil
+}
+
+// held reports whether a task has to wait because too much output waits to be
+// given away. One for which all other results wait never has to. The caller
+// holds mu.
+func (r *run) held(t *task) bool {
+	return r.backlog > r.o.Memory && (r.ahead == nil || t.index != r.inTurn)
+}
+
+// reserve gets memory for a task that needs some. The caller holds mu.
+func (r *run) reserve(t *task) bool {
+	if t.at.size > 0 || t.size == 0 || t.item.Fill == nil && !r.staged {
+		return true
+	}
+	at, ok := r.mem.take(t.size)
+	if ok {
+		t.at, t.in = at, r.mem.bytes(at, int(t.size))
+	}
+	return ok
+}
+
+// flushNow is called when items have waited for a full chunk for long enough.
+func (r *run) flushNow() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.flush = true
+	r.stir()
+}
+
+// wakeWaiting is called when the first of the waiting tasks is due.
+func (r *run) wakeWaiting() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for t := r.waiting.first(); t != nil && t.due <= now(); t = r.waiting.first() {
+		r.again.push(r.waiting.pop())
+	}
+	r.setAlarm()
+	r.stir()
+}
+
+// setAlarm arranges for wakeWaiting to be called. The caller holds mu.
+func (r *run) setAlarm() {
+	if t := r.waiting.first(); t != nil && !r.stopped {
+		r.alarm.Reset(t.due - now())
+	}
+}
+
+// answer takes a worker's answers. Those that are to be tried again are.
+func (r *run) answer(a *answers) {
+	if len(a.tasks) == 0 {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var took time.Duration
+	timed := 0
+	for _, t := range a.tasks {
+		if t.took > 0 {
+			took += t.took
+			timed++
+		}
+		r.inFlight--
+		r.settle(t)
+	}
+	r.fruitless = 0
+	r.learn(took, timed)
+	r.answered()
+}
+
+// answered wakes those for whom something may have changed. The caller holds mu.
+func (r *run) answered() {
+	r.stir()
+	if r.drained() {
+		r.ready.Broadcast()
+	}
+	if len(r.results) > 0 {
+		r.news.Signal()
+	}
+}
+
+// settle decides what becomes of a task whose attempt has ended. The caller
+// holds mu.
+func (r *run) settle(t *task) {
+	if t.err != nil && t.filled {
+		if d := r.o.again(t); d >= 0 {
+			t.out, t.home, t.due = nil, nil, now()+d
+			r.waiting.push(t)
+			r.setAlarm()
+			return
+		}
+	}
+	if t.home != nil {
+		t.home.left++
+	}
+	r.data -= int64(len(t.item.Data))
+	r.mem.give(t.at)
+	r.finish(t)
+}
+
+// requeue takes back tasks that nothing was done with.
+func (r *run) requeue(tasks []*task) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, t := range tasks {
+		r.inFlight--
+		r.again.push(t)
+	}
+	r.answered()
+}
+
+// finish puts a task that has ended where deliver finds it in its turn. The
+// caller holds mu.
+func (r *run) finish(t *task) {
+	r.backlog += int64(len(t.out))
+	if r.ahead == nil {
+		r.results = append(r.results, t)
+		return
+	}
+	mask := int64(len(r.ahead) - 1)
+	r.ahead[t.index&mask] = t
+	for {
+		next := &r.ahead[r.inTurn&mask]
+		if *next == nil {
+			return
+		}
+		r.results = append(r.results, *next)
+		*next = nil
+		r.inTurn++
+	}
+}
+
+// learn chooses the size of chunks: n items took so long. An item that takes
+// longer than was thought is believed sooner than one that takes less, for a
+// chunk that is too long makes its items wait. The caller holds mu.
+func (r *run) learn(took time.Duration, n int) {
+	if n > 0 {
+		seen := max(took/time.Duration(n), 1)
+		switch {
+		case r.cost == 0:
+			r.cost = seen
+		case seen > r.cost:
+			r.cost += (seen - r.cost) * 3 / 4
+		default:
+			r.cost -= (r.cost - seen) / 4
+		}
+	}
+	switch {
+	case r.o.Chunk > 0:
+		r.chunk = r.o.Chunk
+	case r.cost > 0:
+		r.chunk = int(min(max(chunkTime/r.cost, 1), maxChunk))
+	}
+	if r.o.Chunk == 0 && r.batch > 1 {
+		r.chunk = (r.chunk + r.batch - 1) / r.batch * r.batch
+	}
+}

@@ -1,0 +1,5 @@
+//go:build race
+
+package cpuwork
+
+const raceEnabled = true

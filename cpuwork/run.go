@@ -1,0 +1,278 @@
+package cpuwork
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"math/bits"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Limits of a run, beside Options.Memory.
+const (
+	maxChunk   = 512     // items handed over together
+	chunkBytes = 1 << 20 // of items handed over together, unless they make a batch
+	chunkTime  = time.Millisecond
+	minWindow  = 4096 // items admitted and not yet given to each, at most
+	tellAtOnce = 64   // results given to each before room is made for new items
+)
+
+// run is one call of a pool's Run. These goroutines take part:
+//
+//   - the caller's, in deliver: it gives results away, and ends the run.
+//   - feed: takes items from the input as long as there is room. It ends with the
+//     input, or at the first item after the run has stopped.
+//   - the workers, which the kind starts: take tasks, and tell answers. They end
+//     when take says that there is nothing any more: that is the drain.
+//
+// An item waits in fresh, is in the hands of a worker, waits in waiting for its
+// next attempt, then in again for a worker, and is at last in results.
+type run struct {
+	o      *Options
+	ctx    context.Context // of Funcs; ends when the run stops
+	cancel context.CancelCauseFunc
+	begin  time.Duration
+	batch  int    // items that a worker does at once
+	staged bool   // Data is copied into the region, too
+	spawn  func() // starts a worker, for kinds that start them as needed; called with mu held
+	onStop func() // wakes who does not wait here; called without mu
+	group  sync.WaitGroup
+	halted atomic.Bool // stopped
+
+	mu      sync.Mutex // guards the fields below; the last to be taken
+	room    sync.Cond  // feed waits for it
+	ready   sync.Cond  // workers wait for it
+	news    sync.Cond  // deliver waits for it
+	mem     *region
+	stopped bool
+	cause   error // why it stopped
+
+	fresh    taskRing
+	again    taskHeap // by index: tasks that may be tried again now
+	waiting  taskHeap // by due
+	alarm    *time.Timer
+	admitted int64 // items taken from the input
+	told     int64 // of those, given to each
+	data     int64 // bytes of Data among the rest
+	inFlight int   // in the hands of workers
+	backlog  int64 // bytes of outputs in results and ahead
+	ended    bool  // the input
+	inputErr error // what it ended with
+	crowded  bool  // feed waits
+	flush    bool  // a chunk need not be full
+	flusher  *time.Timer
+	hungry   int // workers that wait
+	starting int // workers that were started and have not taken anything yet
+	working  int // workers that run, for kinds that start them as needed
+
+	cost  time.Duration // of an item, as seen
+	chunk int           // items handed over together
+	spare []*task
+
+	results []*task
+	ahead   []*task // by index in the window: what has ended before its turn; nil: any order
+	inTurn  int64   // the lowest index that has not ended
+
+	lost, recycled int64 // worker processes
+	fruitless      int   // of the lost, those in a row that brought nothing to an end
+}
+
+// newRun returns a run whose items have the memory mem, all of which is free.
+func newRun(ctx context.Context, o *Options, mem []byte) *run {
+	window := 1 << bits.Len(uint(max(minWindow, 4*o.Workers)-1))
+	r := &run{o: o, mem: newRegion(mem), begin: now(), batch: max(1, o.Work.Batch)}
+	// It ends by stop alone, after halted is set: an item that is cancelled with the
+	// run must not be told as one that failed.
+	r.ctx, r.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
+	r.room.L, r.ready.L, r.news.L = &r.mu, &r.mu, &r.mu
+	r.fresh.slots = make([]*task, window)
+	r.again.less, r.waiting.less = byIndex, byDue
+	if o.Ordered {
+		r.ahead = make([]*task, window)
+	}
+	r.flusher = time.AfterFunc(time.Hour, r.flushNow)
+	r.alarm = time.AfterFunc(time.Hour, r.wakeWaiting)
+	r.flusher.Stop()
+	r.alarm.Stop()
+	r.chunk = 1
+	r.learn(0, 0)
+	return r
+}
+
+// do runs to the end, with workers started by start.
+func (r *run) do(ctx context.Context, items iter.Seq2[Item, error], each func(Result) error, start func()) (s Summary, err error) {
+	stopped := make(chan struct{})
+	unhook := context.AfterFunc(ctx, func() {
+		defer close(stopped)
+		r.stop(context.Cause(ctx))
+	})
+	defer func() { // also when each panics
+		if !unhook() {
+			<-stopped
+		}
+		r.stop(context.Canceled)
+		r.group.Wait()
+		r.flusher.Stop()
+		r.alarm.Stop()
+		s.Elapsed, s.Workers, s.Chunk = now()-r.begin, r.o.Workers, r.chunk
+		s.Lost, s.Recycled = r.lost, r.recycled
+	}()
+	r.group.Go(func() { r.feed(items) })
+	start()
+	err = r.deliver(&teller{o: r.o, s: &s, each: each})
+	return s, err
+}
+
+// stop ends the run now: what runs is cancelled. The first cause counts.
+func (r *run) stop(cause error) {
+	r.mu.Lock()
+	if !r.stopped {
+		r.stopped, r.cause = true, cause
+		r.halted.Store(true)
+	}
+	r.wakeAll()
+	r.mu.Unlock()
+	r.cancel(cause)
+	if r.onStop != nil {
+		r.onStop()
+	}
+}
+
+// wakeAll lets everyone look again. The caller holds mu.
+func (r *run) wakeAll() {
+	r.room.Broadcast()
+	r.ready.Broadcast()
+	r.news.Broadcast()
+}
+
+// feed admits the input's items.
+func (r *run) feed(items iter.Seq2[Item, error]) {
+	var err error
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("read items: %w", panicError(v))
+		}
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.ended, r.inputErr = true, err
+		r.stir()
+		r.wakeAll()
+	}()
+	for item, itemErr := range items {
+		if itemErr != nil {
+			err = itemErr
+			return
+		}
+		if !r.admit(item) {
+			return
+		}
+	}
+}
+
+// admit waits for room and lets the item in; false: the run has stopped.
+func (r *run) admit(item Item) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := int64(len(item.Data))
+	for !r.stopped && !r.hasRoom(n) {
+		r.crowded = true
+		r.stir()
+		r.room.Wait()
+	}
+	r.crowded = false
+	if r.stopped {
+		return false
+	}
+	t := r.newTask()
+	*t = task{index: r.admitted, item: item}
+	r.admitted++
+	if !t.admit(r.o.Memory) {
+		t.item.Data = nil
+		r.finish(t)
+		r.news.Signal()
+		return true
+	}
+	r.data += n
+	r.fresh.push(t)
+	if r.spawn != nil || r.hungry > 0 && r.fresh.len() >= r.chunk {
+		r.stir()
+	}
+	return true
+}
+
+// hasRoom reports whether an item with n bytes of Data may be admitted. The
+// caller holds mu.
+func (r *run) hasRoom(n int64) bool {
+	return r.admitted-r.told < int64(len(r.fresh.slots)) && (r.data == 0 || r.data+n <= r.o.Memory)
+}
+
+func (r *run) newTask() *task {
+	if n := len(r.spare); n > 0 {
+		t := r.spare[n-1]
+		r.spare = r.spare[:n-1]
+		return t
+	}
+	return new(task)
+}
+
+// deliver gives results away until there are no more to come.
+func (r *run) deliver(tell *teller) error {
+	var batch []*task
+	for {
+		var err error
+		if batch, err = r.next(batch); len(batch) == 0 {
+			return err
+		}
+		for _, t := range batch {
+			if r.halted.Load() {
+				break
+			}
+			if done, err := tell.tell(t); err != nil || done {
+				r.stop(err)
+				return err
+			}
+		}
+	}
+}
+
+// next takes back the results in told, and returns more of them; none at the
+// end, and what the run ended with.
+func (r *run) next(told []*task) ([]*task, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, t := range told {
+		r.recycle(t)
+	}
+	if len(told) > 0 {
+		r.told += int64(len(told))
+		r.stir()
+		if r.crowded {
+			r.room.Signal()
+		}
+	}
+	for !r.stopped && len(r.results) == 0 && !(r.ended && r.told == r.admitted) {
+		r.news.Wait()
+	}
+	if r.stopped {
+		return nil, r.cause
+	}
+	if len(r.results) == 0 {
+		return nil, r.inputErr
+	}
+	n := min(tellAtOnce, len(r.results))
+	told = append(told[:0], r.results[:n]...)
+	r.results = r.results[:copy(r.results, r.results[n:])]
+	return told, nil
+}
+
+// recycle ends a task that was told. The caller holds mu.
+func (r *run) recycle(t *task) {
+	r.backlog -= int64(len(t.out))
+	if t.home != nil {
+		t.home.left--
+	}
+	*t = task{}
+	r.spare = append(r.spare, t)
+}
