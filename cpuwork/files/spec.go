@@ -61,6 +61,8 @@ type Spec struct {
 	Recursive bool `json:"recursive,omitempty"` // take directories for what is in them
 	Follow    bool `json:"follow,omitempty"`    // also through symbolic links found in them
 	Hidden    bool `json:"hidden,omitempty"`    // also what begins with a dot in them
+
+	frozen string // path of the list as it was; "": it is made anew. See Freeze.
 }
 
 // Check says what is wrong with s, without looking at the files.
@@ -86,6 +88,10 @@ type Entry struct {
 func (s *Spec) All(ctx context.Context) iter.Seq[Entry] {
 	return func(yield func(Entry) bool) {
 		w := &walk{Spec: s, yield: func(e Entry) bool { return ctx.Err() == nil && yield(e) }}
+		if s.frozen != "" {
+			w.thaw(s.frozen)
+			return
+		}
 		for _, name := range s.Paths {
 			if !w.argument(string(name)) {
 				return

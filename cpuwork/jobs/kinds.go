@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -69,12 +70,13 @@ type task struct {
 	spec    any // with defaults filled in
 	name    string
 	open    func() (batch.Load, error)
-	pool    cpuwork.Kind  // that suits it
-	workers int           // of that pool; 0: its own default
-	retries int           // of an item
-	timeout time.Duration // of an attempt at an item; 0: none
-	perItem int64         // memory of a worker, besides its item
-	stop    cpuwork.Stop  // what ends the job early
+	freeze  func(ctx context.Context, dir string) error // keeps what lists the items, before open; nil: nothing can change
+	pool    cpuwork.Kind                                // that suits it
+	workers int                                         // of that pool; 0: its own default
+	retries int                                         // of an item
+	timeout time.Duration                               // of an attempt at an item; 0: none
+	perItem int64                                       // memory of a worker, besides its item
+	stop    cpuwork.Stop                                // what ends the job early
 	// list makes a load whose items are only counted; nil: the load's own count is
 	// all there is.
 	list func() (batch.Load, error)

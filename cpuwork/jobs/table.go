@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"path/filepath"
@@ -36,7 +37,7 @@ func parseSHA256(js json.RawMessage) (task, error) {
 	list.Output = "" // nothing is written by who only counts
 	return task{
 		spec: s, name: nameOf("sha256", &s.Files), open: func() (batch.Load, error) { return sha256.New(s) },
-		list: func() (batch.Load, error) { return sha256.New(list) },
+		list: func() (batch.Load, error) { return sha256.New(list) }, freeze: freezing(&s.Files),
 		pool: cpuwork.Goroutine, perItem: 4 << 20,
 	}, nil
 }
@@ -63,7 +64,7 @@ func parseJPEG(js json.RawMessage) (task, error) {
 	t.Options = s.Options
 	open := func() (batch.Load, error) { return jpeg.New(s) }
 	return task{
-		spec: t, name: nameOf("jpeg", &t.Files), open: open, list: open,
+		spec: t, name: nameOf("jpeg", &t.Files), open: open, list: open, freeze: freezing(&t.Files),
 		// A C library that reads what strangers wrote belongs into a process of its own.
 		pool: cpuwork.Process, perItem: 256 << 20,
 	}, nil
@@ -85,7 +86,7 @@ func parseFetch(js json.RawMessage) (task, error) {
 		name += " " + filepath.Base(s.Lists[0])
 	}
 	return task{
-		spec: s, name: name, open: func() (batch.Load, error) { return fetch.New(s) },
+		spec: s, name: name, open: func() (batch.Load, error) { return fetch.New(s) }, freeze: freezingLists(s.Lists),
 		pool: cpuwork.Event, workers: s.Concurrency, retries: 4, perItem: 256 << 10,
 	}, nil
 }
@@ -99,14 +100,15 @@ func parsePrimes(js json.RawMessage) (task, error) {
 		return task{}, withTry(err)
 	}
 	name := "primes"
+	var freeze func(context.Context, string) error
 	if s.Files != nil {
-		name = nameOf("primes", s.Files)
+		name, freeze = nameOf("primes", s.Files), freezing(s.Files)
 	}
 	if len(s.Numbers) > 0 {
 		name = "primes " + s.Numbers[0]
 	}
 	open := func() (batch.Load, error) { return primes.New(s) }
-	t := task{spec: s, name: name, open: open, list: open, pool: cpuwork.Goroutine, perItem: 1 << 20}
+	t := task{spec: s, name: name, open: open, list: open, freeze: freeze, pool: cpuwork.Goroutine, perItem: 1 << 20}
 	if s.First {
 		t.stop, t.answers = cpuwork.StopOnSuccess, notPrime
 	}

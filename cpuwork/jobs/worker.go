@@ -155,6 +155,14 @@ func (w *worker) run(ctx context.Context, r *run) (s *batch.Summary, err error) 
 		if err := batch.Forget(r.job.Dir); err != nil {
 			return nil, fmt.Errorf("forget the earlier attempt: %w", err)
 		}
+		if err := thaw(r.job.Dir); err != nil {
+			return nil, fmt.Errorf("forget the earlier attempt: %w", err)
+		}
+	}
+	if freeze := plan.task.freeze; freeze != nil {
+		if err := freeze(ctx, r.job.Dir); err != nil {
+			return nil, err
+		}
 	}
 	load, err := plan.task.open()
 	if err != nil {
