@@ -44,7 +44,7 @@ lint: ## gofmt, go vet, staticcheck, gosec
 fuzz: ## run every fuzz target for FUZZTIME (30s) each
 	.ci/fuzz $(FUZZTIME)
 
-bench: build ## Go benchmarks and the load run, into BENCH_OUT (bench/out)
+bench: build ## Go benchmarks, the load run and weft bench pools, into BENCH_OUT (bench/out)
 	bench/run $(BENCH_OUT)
 
 generate: ## write the generated assembly again

@@ -29,6 +29,8 @@ var allowed = map[string][]string{
 	"weft/bench":          {"weft/client", "weft/daemon/api"},
 	"weft/bench/load":     {},
 	"weft/bench/peers":    {"weft/gpu/train"},
+	"weft/bench/pools": {"weft/cpuwork", "weft/cpuwork/sha256", "weft/cpuwork/files", "weft/cpuwork/jpeg", "weft/cpuwork/fetch",
+		"weft/cpuwork/fetch/fetchtest", "weft/cpuwork/primes", "weft/cpuwork/proc"},
 }
 
 type listed struct {

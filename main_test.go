@@ -31,6 +31,11 @@ func buildAndRun(m *testing.M) int {
 	args := append([]string{"build", "-o", weft}, buildArgs...)
 	if raceEnabled {
 		args = append(args, "-race")
+		// Every command would wait for a second before it ends: for races to be found.
+		if err := os.Setenv("GORACE", "atexit_sleep_ms=50 "+os.Getenv("GORACE")); err != nil {
+			fmt.Fprintln(os.Stderr, "set GORACE:", err)
+			return 1
+		}
 	}
 	build := exec.CommandContext(context.Background(), "go", append(args, ".")...)
 	build.Stderr = os.Stderr
@@ -49,6 +54,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("WEFT_STATE", filepath.Join(env.WorkDir, "state"))
 			env.Setenv("HOME", env.WorkDir)
 			env.Setenv("NO_COLOR", "1")
+			env.Setenv("GORACE", os.Getenv("GORACE"))
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){

@@ -271,20 +271,16 @@ func TestSavedIsRead(t *testing.T) {
 		"one":   {results[0], 1, ""},
 		"list":  {results, 4, ""},
 		"empty": {[]int{}, 0, ""},
-		"nulls": {[]any{nil}, 0, "it is no result of weft bench share"},
-		"other": {map[string]string{"benchmark": "pools"}, 0, "it is no result of weft bench share"},
+		"nulls": {[]any{nil}, 0, "it is no result of weft bench"},
+		"other": {map[string]string{"benchmark": "share"}, 0, "it is no result of weft bench share: nothing was measured"},
 	} {
 		path := filepath.Join(dir, name+".json")
 		if err := saveFile(path, false, func(w io.Writer) error { return encodeJSON(w, c.value) }); err != nil {
 			t.Fatal(err)
 		}
-		found, err := readShareFiles(path)
+		found, err := readResults(path)
 		if len(found) != c.n || (err == nil) != (c.err == "") || (err != nil && err.Error() != c.err) {
 			t.Errorf("%s: %d results, %v", name, len(found), err)
-		}
-		_, err = readShareFile(path)
-		if (err == nil) != (c.n == 1) {
-			t.Errorf("%s as one: %v", name, err)
 		}
 	}
 }
@@ -299,14 +295,21 @@ func FuzzShareFile(f *testing.F) {
 		if err := os.WriteFile(path, body, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		found, err := readShareFiles(path)
+		found, err := readResults(path)
 		if err != nil || len(found) == 0 {
 			return
 		}
+		var share []*shareResult
 		for _, r := range found {
-			_, _ = r.speedupsText(), r.baselineWall()
+			if r.Pools != nil {
+				continue // FuzzPoolsFile has those
+			}
+			_, _ = r.Share.speedupsText(), r.Share.baselineWall()
+			share = append(share, r.Share)
 		}
-		_ = drawShare(io.Discard, "svg", found) // it may refuse, as speedups that no plot has
+		if len(share) > 0 {
+			_ = drawShare(io.Discard, "svg", share) // it may refuse, as speedups that no plot has
+		}
 	})
 }
 

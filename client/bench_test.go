@@ -144,7 +144,7 @@ func TestShareRefuses(t *testing.T) {
 		line("bench share --sweep-models 1,x"), line("bench share --sweep-models 1,2,1"),
 		line("bench share --sweep-models 1,2 --models 3"), line("bench share a.yaml --sweep-models 1,2"),
 		line("bench share --report there.json"),
-		line("bench share -o jsonl"), line("help bench pools"), line("help bench shar"))
+		line("bench share -o jsonl"), line("help bench pols"), line("help bench shar"))
 }
 
 func TestBenchCompletion(t *testing.T) {

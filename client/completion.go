@@ -13,6 +13,7 @@ import (
 
 	"weft/bench/load"
 	"weft/bench/peers"
+	poolbench "weft/bench/pools"
 	"weft/client/table"
 	"weft/daemon/api"
 )
@@ -204,8 +205,15 @@ func flagValues(v *verb, name string) []candidate {
 		"loss":      {"cross_entropy", "mse", "bce_with_logits", "huber"},
 		"log-level": logLevels, "state": stateNames(), "s": stateNames(),
 		"by": append(slices.Clone(usageBys), "label="), "since": {"24h", "7d", "30d"}, "until": {"24h", "7d"},
-		"load": load.Names(), "arms": shareArms, "baseline": shareArms,
-		"peers": append([]string{peersAuto, peersNone}, peers.Names()...),
+		"pool": pools, "subsampling": {"4:2:0", "4:4:4"}, "encoder": {"auto", "libturbojpeg", "jpegn", "image/jpeg"},
+		"existing": existingOf(v),
+		"load":     load.Names(), "arms": shareArms, "baseline": shareArms,
+		"isolation": isolations,
+		"peers":     append([]string{peersAuto, peersNone}, peers.Names()...),
+		"benchmark": {benchmarkShare, benchmarkPools},
+	}
+	if v != nil && v.cmd.Name == "bench pools" {
+		values["arms"], values["peers"] = poolKinds(), append([]string{peersAuto, peersNone}, poolbench.PeerNames()...)
 	}
 	if v != nil && v.cmd.Name == "train" {
 		sets := []string{"digits", "iris", "wine", "breast-cancer", "diabetes", "moons", "spirals", "blobs", "teacher"}
@@ -221,6 +229,14 @@ func flagValues(v *verb, name string) []candidate {
 	return out
 }
 
+// existingOf are the values of --existing, which kinds have different ones of.
+func existingOf(v *verb) []string {
+	if v != nil && v.cmd.Name == "cpu jpeg" {
+		return []string{"skip", "refuse"}
+	}
+	return []string{"skip", "update", "overwrite"}
+}
+
 func stateNames() []string {
 	names := make([]string, len(api.States))
 	for i, s := range api.States {
@@ -234,7 +250,7 @@ var completeStates = map[string][]api.State{
 	"cancel": activeStates, "pause": {api.Queued, api.Running}, "resume": {api.Paused}, "retry": finalStates,
 	"hold": {api.Queued}, "release": {api.Queued, api.Paused}, "rm": finalStates, "priority": activeStates,
 	"follow": activeStates, "wait": activeStates, "model": {api.Succeeded}, "predict": {api.Succeeded},
-	"show": nil, "logs": nil, "ls": nil,
+	"show": nil, "logs": nil, "ls": nil, "results": nil,
 }
 
 // completeWithin is how long a shell may hang on a daemon.
@@ -247,6 +263,8 @@ func (p *program) arguments(ctx context.Context, v *verb) []candidate {
 		return []candidate{{"bash", ""}, {"zsh", ""}, {"fish", ""}}
 	case "help":
 		return p.complete(ctx, []string{""})
+	case "bench pools":
+		return casesNamed()
 	}
 	var verbs []candidate
 	for _, second := range p.verbs {

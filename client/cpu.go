@@ -107,6 +107,9 @@ func (p *program) submitCPU(ctx context.Context, kind api.Kind, task any, print 
 	if err != nil {
 		return fmt.Errorf("encode specification: %w", err)
 	}
+	if p.instead != nil {
+		return p.instead(kind, spec, o)
+	}
 	s := o.submit
 	job := api.Submission{Kind: kind, Name: s.name, Labels: s.labels, Priority: s.priority, After: s.after, At: s.at,
 		Hold: s.hold, Retries: s.retries, Timeout: s.timeout.Seconds(), Spec: spec}
@@ -173,11 +176,12 @@ func flagged(err error) error {
 	var all faults
 	for _, f := range p.Errors {
 		message := f.Message
-		at := f.Location[strings.LastIndexByte(f.Location, '/')+1:]
+		field, pointer, _ := strings.Cut(strings.TrimLeft(f.Location, "/0"), "/")
+		at := pointer[strings.LastIndexByte(pointer, '/')+1:]
 		switch {
-		case submissionFlags[at] != "" && !strings.Contains(f.Location, "/spec/"):
-			message = submissionFlags[at] + ": " + message
-		case strings.Contains(f.Location, "/spec/") && at != "task":
+		case field != "spec" && submissionFlags[field] != "":
+			message = submissionFlags[field] + ": " + message
+		case field == "spec" && at != "task" && at != "":
 			message = "--" + firstOf(cpuFlagNames[at], strings.ReplaceAll(at, "_", "-")) + ": " + message
 		}
 		all = append(all, &api.Error{Code: p.Code, Message: message, Hint: f.Hint})

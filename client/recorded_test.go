@@ -30,6 +30,7 @@ type recorded struct {
 	refuse  *api.Problem
 	health  string
 	devices []api.Device // none: the CPU
+	cpu     recordedCPU
 }
 
 func at(offset time.Duration) *time.Time {
@@ -122,7 +123,7 @@ func (d *recorded) handler() http.Handler {
 	mux.HandleFunc("GET /v1/events", d.events)
 	mux.HandleFunc("GET /v1/usage", d.usage)
 	mux.HandleFunc("GET /v1/jobs/{id}", d.one(func(w http.ResponseWriter, _ *http.Request, j *api.Job) {
-		answer(w, api.JobDetail{Job: *j, Epochs: d.epochs[j.ID], Events: d.history(j)})
+		answer(w, api.JobDetail{Job: *j, Epochs: d.epochs[j.ID], Events: d.history(j), Summary: d.cpu.summary(j)})
 	}))
 	mux.HandleFunc("PATCH /v1/jobs/{id}", d.one(func(w http.ResponseWriter, r *http.Request, j *api.Job) {
 		var p api.Patch
@@ -157,6 +158,7 @@ func (d *recorded) handler() http.Handler {
 		}
 		fmt.Fprintf(w, "model of %s\n", j.Name)
 	}))
+	mux.HandleFunc("GET /v1/jobs/{id}/results", d.one(d.cpu.results))
 	for path, body := range map[string]any{
 		"/v1/version": api.Version{Version: "v0.1.0", Commit: "abc1234", Go: "go1.26", PID: 42,
 			StateDir: "/state", Node: "box"},
@@ -272,6 +274,10 @@ func (d *recorded) submit(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Query().Get("dry_run") == "true" {
 		var plans []api.DryRun
 		for _, s := range subs {
+			if isCPU(s.Kind) {
+				plans = append(plans, api.DryRun{Name: string(s.Kind), MemoryBytes: 56 << 20, Device: "pools", Pool: "goroutine", Workers: 2})
+				continue
+			}
 			plans = append(plans, api.DryRun{Name: s.Name, Parameters: 4810, MemoryBytes: 133_120,
 				DataBytes: 470_000, Rows: 1438,
 				Steps: 900, Device: "cpu", EstimatedSeconds: 0.06})
@@ -292,6 +298,9 @@ func (d *recorded) submit(w http.ResponseWriter, r *http.Request) {
 		j := api.Job{ID: id, Name: s.Name, Kind: s.Kind, State: api.Queued, Owner: "ann", Labels: s.Labels,
 			Priority:    s.Priority,
 			SubmittedAt: moment, Progress: api.Progress{Epochs: 2, Steps: 90}}
+		if isCPU(s.Kind) {
+			j.Spec = s.Spec // how results are written is said there
+		}
 		d.jobs = append(d.jobs, j)
 		out.Jobs = append(out.Jobs, j)
 	}
@@ -346,6 +355,10 @@ func (d *recorded) events(w http.ResponseWriter, r *http.Request) {
 }
 
 func (d *recorded) finish(j *api.Job) {
+	if isCPU(j.Kind) {
+		d.cpu.finish(j)
+		return
+	}
 	if j.StartedAt == nil {
 		j.StartedAt = at(-10 * time.Second)
 	}

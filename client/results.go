@@ -89,7 +89,7 @@ func (p *program) results(ctx context.Context, id int64, failed bool) error {
 		fmt.Fprintf(p.stderr, "job %d has no results yet: it is %s\n", id, job.State)
 		return nil
 	case failed:
-		return p.writeFailedItems(items)
+		return p.writeFailedItems(taskOf(job), items)
 	}
 	return p.writeItems(job, items)
 }
@@ -163,7 +163,8 @@ func (p *program) tellItems(ctx context.Context, c *api.Client, id int64, print 
 	for _, line := range summaryLines(job.Summary) {
 		fmt.Fprintf(p.stderr, "  %s\n", line)
 	}
-	if job.Metrics["failed"] == 0 || print && taskOf(job).Check {
+	task := taskOf(job)
+	if job.Metrics["failed"] == 0 || print && task.Check {
 		return nil // the verdicts have said it
 	}
 	failed, err := readItems(ctx, c, id, true)
@@ -172,7 +173,11 @@ func (p *program) tellItems(ctx context.Context, c *api.Client, id int64, print 
 	}
 	for i := range failed[:min(len(failed), fewItems)] {
 		if it := &failed[i]; it.Error != nil {
-			fmt.Fprintf(p.stderr, "  %s: %s\n", table.Clean(it.name()), table.Clean(it.Error.Message))
+			line := task.short(it.name()) + ": " + it.Error.Message
+			if it.Error.Hint != "" {
+				line += " (" + firstLine(it.Error.Hint) + ")"
+			}
+			fmt.Fprintf(p.stderr, "  %s\n", table.Clean(line))
 		}
 	}
 	if more := len(failed) - fewItems; more > 0 {

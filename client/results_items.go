@@ -20,6 +20,17 @@ type aTask struct {
 	Quiet bool `json:"quiet"`
 	Tag   bool `json:"tag"`
 	Zero  bool `json:"zero"`
+	Files struct {
+		Dir string `json:"dir"`
+	} `json:"files"`
+}
+
+// short is a name without the directory that the job was submitted in.
+func (t *aTask) short(name string) string {
+	if t.Files.Dir == "" {
+		return name
+	}
+	return strings.TrimPrefix(strings.TrimPrefix(name, strings.TrimSuffix(t.Files.Dir, "/")+"/"), "./")
 }
 
 func taskOf(job *api.JobDetail) aTask {
@@ -32,7 +43,8 @@ func taskOf(job *api.JobDetail) aTask {
 
 // writeItems writes items as the kind's own tools would.
 func (p *program) writeItems(job *api.JobDetail, items []itemLine) error {
-	switch task := taskOf(job); {
+	task := taskOf(job)
+	switch {
 	case job.Kind == api.KindSHA256 && task.Check:
 		return p.writeVerdicts(job, items)
 	case job.Kind == api.KindSHA256:
@@ -49,7 +61,11 @@ func (p *program) writeItems(job *api.JobDetail, items []itemLine) error {
 		if it.Bytes > 0 {
 			size = sizeText(it.Bytes)
 		}
-		t.Rows = append(t.Rows, []string{it.name(), string(it.state()), size, durationText(seconds(it.Seconds)), it.result()})
+		result := it.result()
+		if job.Kind == api.KindJPEG && it.OK {
+			result = it.picture(&task)
+		}
+		t.Rows = append(t.Rows, []string{task.short(it.name()), string(it.state()), size, durationText(seconds(it.Seconds)), result})
 	}
 	return t.Write(p.stdout)
 }
@@ -73,6 +89,20 @@ func (it *itemLine) result() string {
 		}
 	}
 	return strings.Join(parts, ", ")
+}
+
+// picture sums up what became of a picture: "small/a.jpg, 48x32, 1.4 KiB, libturbojpeg".
+func (it *itemLine) picture(task *aTask) string {
+	text := func(key string) string { s, _ := it.Output[key].(string); return s }
+	number := func(key string) int64 { n, _ := it.Output[key].(float64); return int64(n) }
+	parts := []string{task.short(text("output"))}
+	if it.Output["skipped"] == true {
+		return parts[0] + ", there already"
+	}
+	if number("width") > 0 {
+		parts = append(parts, fmt.Sprintf("%dx%d", number("width"), number("height")))
+	}
+	return strings.Join(append(parts, sizeText(number("bytes_out")), text("encoder")), ", ")
 }
 
 // writeDigests writes lines as sha256sum does.
@@ -133,7 +163,10 @@ func (p *program) writeVerdicts(job *api.JobDetail, items []itemLine) error {
 				fmt.Fprintf(p.stderr, "weft: %s: %s\n", table.Clean(it.name()), table.Clean(it.Error.Message))
 			}
 		}
-		name, escape := sumName(it.name())
+		name, escape := it.name(), ""
+		if strings.Contains(name, "\n") { // unlike in lists, a backslash alone is no reason
+			name, escape = sumName(name)
+		}
 		fmt.Fprintf(out, "%s%s: %s\n", escape, name, verdict)
 	}
 	if err := out.Flush(); err != nil {
@@ -174,7 +207,11 @@ func (p *program) writePrimes(items []itemLine) error {
 			}
 			continue
 		}
-		t.Rows = append(t.Rows, []string{it.name(), it.prime(), microText(it.Seconds)})
+		took := ""
+		if !it.failed() {
+			took = microText(it.Seconds)
+		}
+		t.Rows = append(t.Rows, []string{it.name(), it.prime(), took})
 	}
 	return t.Write(p.stdout)
 }
@@ -214,12 +251,12 @@ func microText(s float64) string {
 }
 
 // writeFailedItems writes why items failed, and what to try.
-func (p *program) writeFailedItems(items []itemLine) error {
+func (p *program) writeFailedItems(task aTask, items []itemLine) error {
 	t := &table.Table{Width: p.global.width, Columns: []table.Column{{Head: "ITEM", Flexible: true}, {Head: "CODE"},
 		{Head: "ATTEMPTS", Right: true}, {Head: "MESSAGE", Flexible: true}, {Head: "TRY", Flexible: true}}}
 	for i := range items {
 		if it := &items[i]; it.Error != nil {
-			t.Rows = append(t.Rows, []string{it.name(), it.Error.Code, strconv.Itoa(it.Attempts), it.Error.Message,
+			t.Rows = append(t.Rows, []string{task.short(it.name()), it.Error.Code, strconv.Itoa(it.Attempts), it.Error.Message,
 				firstLine(it.Error.Hint)})
 		}
 	}

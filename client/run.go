@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -39,6 +40,9 @@ type program struct {
 	stderr io.Writer
 	global globals
 	verbs  []verb
+
+	// instead, if not nil, is called with a CPU job in place of submitting it.
+	instead func(kind api.Kind, spec json.RawMessage, o cpuOptions) error
 }
 
 // Run runs the command line args, without the program's name, and returns the

@@ -63,6 +63,7 @@ func (p *program) tree() []verb {
 		p.gpuVerb(),
 		p.topVerb(),
 		p.usageVerb(),
+		p.adviseVerb(),
 
 		p.cancelVerb(),
 		p.pauseVerb(),

@@ -248,6 +248,14 @@ func (a *adviser) onGPU(ctx context.Context, w *api.AdviseWorkload) (*api.Advice
 	if w.Items > maxGPUItems || !(w.GPUSeconds >= 0 && w.GPUSeconds < 1e7) {
 		return nil, &api.Error{Code: api.CodeInvalid, Message: fmt.Sprintf("/workload: %d models of %g s are too many or too long", w.Items, w.GPUSeconds)}
 	}
+	views, err := a.s.owner.views(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !slices.ContainsFunc(views, func(v api.Device) bool { return v.Kind == kindGPU }) {
+		found := a.s.gpus.found()
+		return nil, noGPU(kindGPU, views, &found)
+	}
 	models := make([]advise.Model, w.Items)
 	for i := range models {
 		models[i] = advise.Model{Name: fmt.Sprintf("model %d", i+1), GPUSize: max(1, w.MemoryPerItem), Wants: kindGPU, Seconds: w.GPUSeconds}

@@ -74,6 +74,9 @@ const unplanned = "about to be planned"
 
 func (b *board) reason(j *api.Job) string {
 	if dev, ok := b.loading[j.ID]; ok {
+		if dev == sched.KindPools {
+			return "starting" // it has no data to load
+		}
 		return "loading its data for " + dev
 	}
 	if r, ok := b.reasons[j.ID]; ok {

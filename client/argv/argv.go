@@ -74,7 +74,7 @@ type sorter struct {
 
 // Sort puts args, without the program's name, in order. Everything after --
 // is positional, and so is a dash alone and anything that looks like a
-// negative number. Errors are [*Error].
+// negative number and is no flag of the verb. Errors are [*Error].
 func (t Tree) Sort(args []string) (Line, error) {
 	s := &sorter{tree: t, rest: args}
 	for len(s.rest) > 0 {
@@ -86,7 +86,7 @@ func (t Tree) Sort(args []string) (Line, error) {
 			err = s.afterDashes()
 		case strings.HasPrefix(arg, "--"):
 			err = s.long(arg)
-		case len(arg) > 1 && arg[0] == '-' && !isNumber(arg):
+		case len(arg) > 1 && arg[0] == '-' && !s.number(arg):
 			err = s.short(arg)
 		default:
 			err = s.word(arg)
@@ -298,9 +298,12 @@ func (s *sorter) owner(flag string) *Command {
 	return first
 }
 
-// isNumber reports whether an argument that begins with a dash is a negative
-// number and not a flag.
-func isNumber(arg string) bool {
+// number reports whether an argument that begins with a dash is a negative
+// number and not a flag, such as -0 where the verb has one.
+func (s *sorter) number(arg string) bool {
+	if f, _ := s.find(arg[1:2]); f != nil {
+		return false
+	}
 	digit := func(i int) bool { return i < len(arg) && arg[i] >= '0' && arg[i] <= '9' }
 	return digit(1) || (arg[1] == '.' && digit(2))
 }

@@ -80,6 +80,8 @@ type task struct {
 	// list makes a load whose items are only counted; nil: the load's own count is
 	// all there is.
 	list func() (batch.Load, error)
+	// spread divides the load's limits among worker processes; nil: it has none.
+	spread func(processes int)
 	// answers is the code of an error that is an answer in the pool's way of
 	// speaking and no failure; "": there is none.
 	answers string
@@ -180,6 +182,9 @@ func (p *Plan) settle(t *task) {
 		p.spec.ItemTimeout = t.timeout.Seconds()
 	}
 	p.Memory = baseMemory + int64(p.Workers())*t.perItem
+	if p.Pool == cpuwork.Process && t.spread != nil {
+		t.spread(p.Workers())
+	}
 }
 
 // eventWorkers is how many items an event pool has in flight unless it is told.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"log/slog"
 	"os"
 	"testing"
 	"time"
@@ -117,7 +118,7 @@ type rig struct {
 }
 
 // limit is how long a test waits for what must happen.
-const limit = time.Minute
+const limit = 30 * time.Second
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
@@ -126,7 +127,8 @@ func newRig(t *testing.T) *rig {
 		t.Fatal(err)
 	}
 	g := &rig{t: t, events: make(chan Event, 1<<14)}
-	g.r, err = Open(t.Context(), Config{Program: program, OnEvent: func(e Event) { g.events <- e }})
+	g.r, err = Open(t.Context(), Config{Program: program, OnEvent: func(e Event) { g.events <- e },
+		Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +172,7 @@ func (g *rig) until(what string, want func(Event) bool) Event {
 			}
 			g.kept = append(g.kept, e)
 		case <-timeout:
-			g.t.Fatalf("no %s; there were %+v", what, g.kept)
+			g.t.Fatalf("no %s; there were %d events, the first %+v", what, len(g.kept), g.kept[:min(len(g.kept), 5)])
 		}
 	}
 }

@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"errors"
+	"io"
 	"runtime"
 	"strings"
 	"testing"
@@ -28,8 +29,8 @@ func TestParseFaults(t *testing.T) {
 		{"sha256", `[`, "", "unexpected EOF"},
 		{"jpeg", `{"task": {"files": {"paths": ["a"]}, "quality": 101}}`, "/task", "quality"},
 		{"jpeg", `{"task": {"files": {"paths": ["a"]}, "encoder": "mozjpeg"}}`, "/task", "mozjpeg"},
-		{"fetch", `{"task": {}}`, "/task", "URL"},
-		{"fetch", `{"task": {"urls": ["http://a"], "rate": -1}}`, "/task/rate", "rate"},
+		{"fetch", `{"task": {}}`, "/task/urls", "there is nothing to fetch"},
+		{"fetch", `{"task": {"urls": ["http://a"], "discard": true, "rate": -1}}`, "/task/rate", "-1 is not between"},
 		{"primes", `{"task": {}}`, "/task", "no numbers given"},
 	} {
 		_, err := Parse(c.kind, []byte(c.spec))
@@ -97,6 +98,28 @@ func TestParseSettles(t *testing.T) {
 	}
 	if p, err = Parse("fetch", []byte(`{"task": {"urls": ["http://a/b"], "discard": true}}`)); err != nil || p.options().Retries != 4 {
 		t.Errorf("%d retries (%v)", p.options().Retries, err)
+	}
+}
+
+// Worker processes share no limits: each gets its part of them.
+func TestLimitsAreDividedAmongProcesses(t *testing.T) {
+	for pool, want := range map[string]string{"process": `"processes":3`, "event": `"processes":1`} {
+		p, err := Parse("fetch", []byte(`{"pool": "`+pool+`", "workers": 3, "task": {"urls": ["http://a/b"], "discard": true, "rate": 30}}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		load, err := p.task.open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, params := load.Work(); !strings.Contains(string(params), want) {
+			t.Errorf("%s: workers are told %s", pool, params)
+		}
+		if c, ok := load.(io.Closer); ok {
+			if err := c.Close(); err != nil {
+				t.Error(err)
+			}
+		}
 	}
 }
 

@@ -87,7 +87,8 @@ func parseFetch(js json.RawMessage) (task, error) {
 	}
 	return task{
 		spec: s, name: name, open: func() (batch.Load, error) { return fetch.New(s) }, freeze: freezingLists(s.Lists),
-		pool: cpuwork.Event, workers: s.Concurrency, retries: 4, perItem: 256 << 10,
+		spread: func(processes int) { s.Processes = processes },
+		pool:   cpuwork.Event, workers: s.Concurrency, retries: 4, perItem: 256 << 10,
 	}, nil
 }
 

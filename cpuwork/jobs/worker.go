@@ -289,7 +289,8 @@ func (w *worker) tell(kind byte, v any) {
 // the time that their workers spent at items, or evenly where there was none. The
 // caller holds mu.
 func (w *worker) shareLocked() {
-	used := processorTime()
+	// A child that ends while it is looked at may be missed, until the next time.
+	used := max(processorTime(), w.used)
 	news := used - w.used
 	w.used = used
 	var all time.Duration
@@ -305,18 +306,6 @@ func (w *worker) shareLocked() {
 		r.now.WorkerSeconds = r.worked.Seconds()
 		r.now.CPUSeconds += part * news.Seconds()
 	}
-}
-
-// processorTime is that of this process and of the children that have ended.
-func processorTime() time.Duration {
-	var sum time.Duration
-	for _, who := range []int{unix.RUSAGE_SELF, unix.RUSAGE_CHILDREN} {
-		var u unix.Rusage
-		if unix.Getrusage(who, &u) == nil { // it cannot fail
-			sum += time.Duration(u.Utime.Nano() + u.Stime.Nano())
-		}
-	}
-	return sum
 }
 
 // drain has every job leave and returns when all have been told of.

@@ -27,6 +27,7 @@ func drawDevices(t *rapid.T) []Device {
 	for i := range rapid.IntRange(0, 2).Draw(t, "gpus") {
 		devices = append(devices, Device{ID: fmt.Sprint("gpu", i), Kind: "gpu", Ready: true})
 	}
+	devices = append(devices, Device{ID: KindPools, Kind: KindPools, Ready: true}) // there is one in every daemon
 	for i := range devices {
 		devices[i].MemoryBytes = int64(rapid.IntRange(30, 60).Draw(t, "memory"))
 		devices[i].TakenBytes = int64(rapid.SampledFrom([]int{0, 0, 0, 1, 5}).Draw(t, "taken"))
@@ -42,7 +43,7 @@ func drawJob(t *rapid.T, n int) Job {
 		Priority:    rapid.SampledFrom([]int{0, 0, 0, 1, 5, -1}).Draw(t, "priority"),
 		MemoryBytes: int64(rapid.IntRange(0, 20).Draw(t, "bytes")),
 		GPUBytes:    int64(rapid.IntRange(0, 20).Draw(t, "gpu bytes")),
-		WantDevice:  rapid.SampledFrom([]string{"auto", "", "cpu", "cpu"}).Draw(t, "device"),
+		WantDevice:  rapid.SampledFrom([]string{"auto", "", "cpu", "cpu", KindPools}).Draw(t, "device"),
 		Alone:       rapid.IntRange(0, 19).Draw(t, "alone") == 0,
 	}
 	if job.Alone {
