@@ -19,7 +19,12 @@ type doer struct {
 	many    BatchFunc
 	batch   int // items at once at most
 	timeout time.Duration
-	mark    time.Duration // when the last attempt ended
+
+	// Reading the clock takes longer than a quick item. So quick items are timed
+	// together, stride of them, and each is said to have taken their mean.
+	mark   time.Duration // up to when tasks have been timed
+	stride int
+	quick  []*task // done since mark
 
 	scratch []byte // what one appends to
 	ins     [][]byte
@@ -66,14 +71,42 @@ func (d *doer) do(ctx context.Context, tasks []*task, a *answers) {
 	} else {
 		d.doMany(ctx, tasks, a)
 	}
-	end := now()
-	took := (end - d.mark) / time.Duration(len(tasks)) // an item's share
-	d.mark = end
 	for _, t := range tasks {
-		t.took = took
 		t.attempts++
 	}
+	if d.quick = append(d.quick, tasks...); len(d.quick) >= d.stride {
+		d.clock()
+	}
 }
+
+// Items that take less than quickItem are timed together, maxStride at most.
+const (
+	quickItem = time.Microsecond
+	maxStride = 32
+)
+
+// clock times what was done since the last time. It comes before tasks are told,
+// and before what is not theirs begins.
+func (d *doer) clock() {
+	if len(d.quick) == 0 {
+		return
+	}
+	end := now()
+	took := (end - d.mark) / time.Duration(len(d.quick)) // an item's share
+	d.mark = end
+	for _, t := range d.quick {
+		t.took = took
+	}
+	clear(d.quick)
+	d.quick = d.quick[:0]
+	d.stride = 1
+	if took < quickItem {
+		d.stride = maxStride
+	}
+}
+
+// start begins to time.
+func (d *doer) start() { d.mark = now() }
 
 func (d *doer) doOne(ctx context.Context, t *task, a *answers) {
 	attempt := ctx

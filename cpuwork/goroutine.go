@@ -59,7 +59,7 @@ type inProcess struct {
 
 // do does the tasks and tells the run. When that takes long, it tells in pieces.
 func (w *inProcess) do(tasks []*task) {
-	w.d.mark = now()
+	w.d.start()
 	started := w.d.mark
 	for len(tasks) > 0 && !w.r.halted.Load() {
 		n := w.d.group(tasks)
@@ -83,7 +83,10 @@ func (w *inProcess) do(tasks []*task) {
 func (w *inProcess) fill(group []*task) []*task {
 	able, read := group[:0], false
 	for _, t := range group {
-		read = read || t.item.Fill != nil && !t.filled
+		if t.item.Fill != nil && !t.filled && !read {
+			read = true
+			w.d.clock()
+		}
 		if err := t.fill(); err != nil {
 			t.notFilled(err)
 			w.a.add(t)
@@ -92,12 +95,13 @@ func (w *inProcess) fill(group []*task) []*task {
 		able = append(able, t)
 	}
 	if read {
-		w.d.mark = now()
+		w.d.start()
 	}
 	return able
 }
 
 func (w *inProcess) tell() {
+	w.d.clock()
 	w.r.answer(w.a)
 	w.spent = append(w.spent, w.a)
 	w.a = w.fresh()

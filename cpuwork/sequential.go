@@ -65,8 +65,9 @@ func (p *sequential) do(ctx context.Context, t *task, a *answers) {
 		return
 	}
 	for {
-		p.d.mark = now()
+		p.d.start()
 		p.d.do(ctx, []*task{t}, a)
+		p.d.clock()
 		if t.err == nil || ctx.Err() != nil {
 			return
 		}

@@ -32,7 +32,7 @@ type poolDevice struct {
 
 	mu   sync.Mutex // guards what follows
 	info gpu.Info
-	busy float64                 // workers' seconds of jobs that have left
+	busy float64                 // processor seconds of jobs that have left
 	jobs map[int64]jobs.Progress // that run, as last told
 }
 
@@ -97,14 +97,14 @@ func (d *poolDevice) Kill() {
 
 func (d *poolDevice) end() { d.ended.Do(func() { close(d.events) }) }
 
-// Activity counts workers' seconds, which are all that a CPU job takes of the
+// Activity counts processor seconds, which are all that a CPU job takes of the
 // device. It has no lanes that jobs would share.
 func (d *poolDevice) Activity() gpu.Activity {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	a := gpu.Activity{BusySeconds: d.busy}
 	for _, p := range d.jobs {
-		a.BusySeconds += p.WorkerSeconds
+		a.BusySeconds += p.CPUSeconds
 	}
 	return a
 }
@@ -169,7 +169,7 @@ func (d *poolDevice) left(id int64) {
 }
 
 func (d *poolDevice) leftLocked(id int64) {
-	d.busy += d.jobs[id].WorkerSeconds
+	d.busy += d.jobs[id].CPUSeconds
 	delete(d.jobs, id)
 }
 
@@ -192,7 +192,8 @@ func (d *poolDevice) finished(e *jobs.Finished) {
 }
 
 func spentOf(p *jobs.Progress) gpu.Spent {
-	return gpu.Spent{DeviceSeconds: p.WorkerSeconds, CPUSeconds: p.CPUSeconds}
+	// The device is the processors: an item that waits for a server takes nothing of it.
+	return gpu.Spent{DeviceSeconds: p.CPUSeconds, CPUSeconds: p.CPUSeconds}
 }
 
 // metricsOf is what a CPU job has for metrics.

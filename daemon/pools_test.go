@@ -296,16 +296,16 @@ func TestLogOfCPUJobIsFollowed(t *testing.T) {
 // that have left stay counted.
 func TestPoolDeviceTranslates(t *testing.T) {
 	d := &poolDevice{events: make(chan gpu.Event, 16), jobs: map[int64]jobs.Progress{}}
-	p := jobs.Progress{ID: 4, Items: -1, Done: 3, Failed: 1, Bytes: 10, LeftSeconds: 2, Spent: jobs.Spent{WorkerSeconds: 1.5, CPUSeconds: 2}}
+	p := jobs.Progress{ID: 4, Items: -1, Done: 3, Failed: 1, Bytes: 10, LeftSeconds: 2, Spent: jobs.Spent{CPUSeconds: 2}}
 	d.on(jobs.Progressed{Jobs: []jobs.Progress{p}})
 	got := (<-d.events).(gpu.Progressed).Jobs[0]
-	if got.Step != 3 || got.Steps != 0 || got.DeviceSeconds != 1.5 || got.CPUSeconds != 2 || got.Metrics["ok"] != 2 || got.Metrics["left_seconds"] != 2 {
+	if got.Step != 3 || got.Steps != 0 || got.DeviceSeconds != 2 || got.CPUSeconds != 2 || got.Metrics["ok"] != 2 || got.Metrics["left_seconds"] != 2 {
 		t.Errorf("progress is %+v", got)
 	}
-	if a := d.Activity(); a.BusySeconds != 1.5 {
+	if a := d.Activity(); a.BusySeconds != 2 {
 		t.Errorf("busy %v s", a.BusySeconds)
 	}
-	p.Done, p.Items, p.WorkerSeconds = 4, 4, 2.5
+	p.Done, p.Items, p.CPUSeconds = 4, 4, 2.5
 	d.on(jobs.Finished{Job: 4, Progress: p, Summary: batch.Summary{Items: 4, OK: 3, Failed: 1, FirstFailed: []batch.Line{{Item: "x"}}}})
 	<-d.events
 	if f, failed := (<-d.events).(gpu.Failed); !failed || f.Fault.Code != string(api.CodeItemsFailed) || f.Fault.Message != "1 of 4 items failed" ||

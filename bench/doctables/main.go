@@ -40,7 +40,8 @@ func run(args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(args[0], []byte(out), 0o644); err != nil { // #nosec G306 -- a document
+	// #nosec G306 -- a document
+	if err := os.WriteFile(args[0], []byte(out), 0o644); err != nil {
 		return fmt.Errorf("write document: %w", err)
 	}
 	return nil

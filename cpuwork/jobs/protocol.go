@@ -60,8 +60,7 @@ type Progress struct {
 
 // Spent is what a job has taken in this residency.
 type Spent struct {
-	WorkerSeconds float64 `json:"worker_seconds"` // workers' time at its items
-	CPUSeconds    float64 `json:"cpu_seconds"`    // its part of the processor time that all jobs took
+	CPUSeconds float64 `json:"cpu_seconds"` // its part of the processor time that all jobs took
 }
 
 // Files of a job's directory: a line for every item that has ended, as

@@ -303,7 +303,6 @@ func (w *worker) shareLocked() {
 			part = float64(r.worked-r.shared) / float64(all)
 		}
 		r.shared = r.worked
-		r.now.WorkerSeconds = r.worked.Seconds()
 		r.now.CPUSeconds += part * news.Seconds()
 	}
 }

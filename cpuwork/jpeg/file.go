@@ -153,7 +153,8 @@ func writeFile(path string, data []byte, modified time.Time, replace bool) error
 	dir := filepath.Dir(path)
 	fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_WRONLY|unix.O_CLOEXEC, 0o644)
 	if errors.Is(err, unix.ENOENT) {
-		if err := os.MkdirAll(dir, 0o755); err != nil { // #nosec G301 -- as open as the files in it
+		// #nosec G301 -- as open as the files in it
+		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
 		}
 		fd, err = unix.Open(dir, unix.O_TMPFILE|unix.O_WRONLY|unix.O_CLOEXEC, 0o644)
