@@ -27,8 +27,8 @@ demo: build ## train ten small models together on real data, live, then one afte
 test: ## all tests, end to end included, on any machine; two minutes on 2 cores, most of them compiling
 	$(GO) test $(TAGS) ./...
 
-race: ## all tests under the race detector
-	$(GO) test $(TAGS) -race -timeout 20m ./...
+race: ## all tests under the race detector; RACEFLAGS=-short leaves out the longest
+	$(GO) test $(TAGS) -race -timeout 20m $(RACEFLAGS) ./...
 
 lint: ## gofmt, go vet, staticcheck, gosec
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \

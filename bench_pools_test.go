@@ -54,6 +54,9 @@ func benchPools(t *testing.T, args ...string) (cmd *exec.Cmd, tmp string) {
 // Everything once, with few items: all arms of all cases run and agree, peers too
 // where they are here.
 func TestBenchPools(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes half a minute")
+	}
 	saved := filepath.Join(t.TempDir(), "run.json")
 	cmd, tmp := benchPools(t, "--quick", "--items", "12", "--size", "5000", "--workers", "1,2", "-o", "json", "--save", saved,
 		"--report", filepath.Join(t.TempDir(), "page.html"))

@@ -165,6 +165,9 @@ func withTorch(t *testing.T) string {
 // PyTorch trains the same models to the same losses: its rows, batches and
 // initial parameters are weft's.
 func TestBenchShareWithPeers(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes a minute")
+	}
 	python := withTorch(t)
 	for _, load := range []string{"lab", "tiny", "cnn"} {
 		cmd, tmp := bench(t, "--load", load, "--models", "2", "--steps", "100", "--repeat", "1", "--arms", "auto",

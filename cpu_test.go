@@ -154,7 +154,7 @@ func TestCPUJobsSurviveKills(t *testing.T) {
 		if !running() {
 			break
 		}
-		pause(t, time.Duration(rng.IntN(300))*time.Millisecond)
+		pause(t, time.Duration(rng.IntN(100))*time.Millisecond)
 		switch runner := s.workerOf(t.Context(), "pools"); rng.IntN(3) {
 		case 0:
 			left := children(s.cmd.Process.Pid)

@@ -88,6 +88,9 @@ func TestGPUJobSurvives(t *testing.T) {
 
 // A kernel that takes the context down costs nobody anything but time.
 func TestGPUFaultLosesNothing(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes minutes under the race detector")
+	}
 	for name, fault := range map[string]string{"sticky": "sticky@30", "refused": "launch@30:719", "oom": "oom@6", "slow": "slow@30:1"} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()

@@ -165,6 +165,9 @@ func prometheusConfig(t *testing.T, address string) string {
 // Prometheus itself, told what the documentation says, reads the daemon over TLS
 // with its token, and takes the alerts.
 func TestPrometheusScrapesTheDaemon(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes some seconds")
+	}
 	program := needs(t, "prometheus")
 	dir := t.TempDir()
 	cert, key, token := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"), filepath.Join(dir, "token")

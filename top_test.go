@@ -122,6 +122,9 @@ func submitNamed(t *testing.T, s *served, names ...string) []api.Job {
 // weft top on real terminals, with a real daemon: what it shows, its keys,
 // another size, and a daemon that is killed and comes back.
 func TestTop(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes half a minute")
+	}
 	for _, size := range [][2]int{{80, 24}, {200, 60}} {
 		t.Run(fmt.Sprintf("%dx%d", size[0], size[1]), func(t *testing.T) {
 			s := serve(t, t.TempDir())

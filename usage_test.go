@@ -55,6 +55,9 @@ func (s *served) busy(seconds float64) {
 // Whatever happens to jobs, their device seconds add up to what the device was
 // busy for, within two per cent, and what they used outlives them.
 func TestUsageAddsUp(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes ten seconds")
+	}
 	s := serve(t, t.TempDir(), "--threads", "2")
 	endless := func(name string) api.Submission { return train(fmt.Sprintf(usageSpec, name, 256, 0.01, 1_000_000)) }
 	broken := train(fmt.Sprintf(usageSpec, "broken", 32, 1e30, 40))
@@ -131,6 +134,9 @@ func TestUsageAddsUp(t *testing.T) {
 // A daemon that is killed loses of the books what it was not told and what it
 // had not told the store: a second or so.
 func TestUsageOutlivesAKill(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes some seconds")
+	}
 	s := serve(t, t.TempDir(), "--threads", "1")
 	id := s.submit(train(fmt.Sprintf(usageSpec, "long", 256, 0.01, 1_000_000)))[0]
 	s.until(id, "its start", func(j api.JobDetail) bool { return j.Progress.Step > 0 })

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -115,7 +116,7 @@ func (s *spill) close() error { return errors.Join(s.records.Close(), s.names.Cl
 // synced, then renamed.
 func writeFile(path string, write func(*bufio.Writer) error) (err error) {
 	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, ".weft-sha256-*")
+	f, err := temporary(path)
 	if err != nil {
 		return err
 	}
@@ -144,4 +145,50 @@ func writeFile(path string, write func(*bufio.Writer) error) (err error) {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
+}
+
+// temporary opens the file that is to become path, empty. Its name follows from
+// path, so that what a killed process left there is used by the next, and not left
+// for ever; a lock keeps two jobs with one output apart.
+func temporary(path string) (*os.File, error) {
+	name := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".weft-sha256")
+	for {
+		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600) // #nosec G304 -- beside the output
+		if err != nil {
+			return nil, err
+		}
+		switch ours, err := lock(f, name); {
+		case err != nil:
+			return nil, errors.Join(err, f.Close())
+		case ours:
+			if err := f.Truncate(0); err != nil {
+				return nil, errors.Join(err, f.Close())
+			}
+			return f, nil
+		}
+		if err := f.Close(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// lock locks a file, and reports whether it still has the name: another may have
+// finished with it meanwhile.
+func lock(f *os.File, name string) (bool, error) {
+	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) // #nosec G115 -- a descriptor
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return false, errors.New("another job is writing it")
+	}
+	if err != nil {
+		return false, fmt.Errorf("lock temporary file: %w", err)
+	}
+	held, err := f.Stat()
+	if err != nil {
+		return false, err
+	}
+	named, err := os.Lstat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil && os.SameFile(held, named), err
 }
