@@ -327,6 +327,34 @@ func TestWorkersThatNeverStart(t *testing.T) {
 	}
 }
 
+// A worker that dies while it starts, over and over, does not end a pool whose other
+// workers get things done.
+func TestWorkerThatStartsLate(t *testing.T) {
+	dir := t.TempDir()
+	o := options(acts)
+	o.Workers, o.Chunk, o.Env = 2, 1, []string{roleVar + "=short-lived " + dir}
+	var sent int64
+	over := time.After(time.Minute)
+	items := func(yield func(Item, error) bool) {
+		for starts(dir) < 2+earlyDeaths {
+			select {
+			case <-over:
+				t.Errorf("%d processes were started", starts(dir))
+				return
+			default:
+			}
+			if !yield(Item{Data: []byte("echo " + strconv.FormatInt(sent, 10))}, nil) {
+				return
+			}
+			sent++
+		}
+	}
+	s, err := open(t, Process, o).Run(t.Context(), items, nothing)
+	if err != nil || s.OK != sent || s.Failed != 0 {
+		t.Errorf("%d of %d items done: %v", s.OK, sent, err)
+	}
+}
+
 // Cancelled in any phase, a pool leaves no process, descriptor or goroutine, and
 // can be used again.
 func TestCancelInEachPhase(t *testing.T) {

@@ -109,10 +109,8 @@ func (w *inProcess) tell() {
 
 // fresh returns answers to be filled: new ones, or some that nobody needs any more.
 func (w *inProcess) fresh() *answers {
-	w.r.mu.Lock()
-	defer w.r.mu.Unlock()
 	for i, a := range w.spent {
-		if a.left == 0 {
+		if a.left.Load() == 0 {
 			last := len(w.spent) - 1
 			w.spent[i] = w.spent[last]
 			w.spent = w.spent[:last]

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -37,7 +38,13 @@ func TestMain(m *testing.M) {
 }
 
 func play(role string) error {
+	role, arg, _ := strings.Cut(role, " ")
 	switch role {
+	case "short-lived":
+		if err := dieUnlessFirstOrLate(arg); err != nil {
+			return err
+		}
+		fallthrough
 	case "worker":
 		conn, err := proc.Inherited()
 		if err != nil {
@@ -51,6 +58,32 @@ func play(role string) error {
 		return errors.New("no such luck")
 	}
 	return fmt.Errorf("no role %q", role)
+}
+
+// earlyDeaths is how many processes of the role short-lived die, after the first.
+const earlyDeaths = 6
+
+// dieUnlessFirstOrLate takes the next number, by a file in the directory, and returns
+// an error if it is among the first ones, but the first.
+func dieUnlessFirstOrLate(dir string) error {
+	for n := 1; ; n++ {
+		f, err := os.OpenFile(filepath.Join(dir, strconv.Itoa(n)), os.O_CREATE|os.O_EXCL, 0o600)
+		switch {
+		case errors.Is(err, os.ErrExist):
+			continue
+		case err != nil:
+			return err
+		case n > 1 && n <= 1+earlyDeaths:
+			return errors.Join(f.Close(), errors.New("too young"))
+		}
+		return f.Close()
+	}
+}
+
+// starts returns how many processes of the role short-lived there have been.
+func starts(dir string) int {
+	files, _ := os.ReadDir(dir)
+	return len(files)
 }
 
 func sleep() {

@@ -1,13 +1,17 @@
 package cpuwork
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // take waits for tasks and returns them in dst; none: there are no more, and the
 // worker ends.
 func (r *run) take(dst []*task) []*task {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for !r.stopped {
+	for !r.halted.Load() {
+		seen := r.fresh.pushed()
 		if dst = r.pick(dst[:0]); len(dst) > 0 {
 			r.stir() // there may be more
 			return dst
@@ -16,7 +20,10 @@ func (r *run) take(dst []*task) []*task {
 			break
 		}
 		r.hungry++
-		r.ready.Wait()
+		r.setCall()
+		if r.fresh.pushed() == seen { // otherwise feed may not have seen the call
+			r.ready.Wait()
+		}
 		r.hungry--
 	}
 	return nil
@@ -30,7 +37,7 @@ func (r *run) takeNow(dst []*task, first bool) []*task {
 	if first {
 		r.starting--
 	}
-	if !r.stopped {
+	if !r.halted.Load() {
 		if dst = r.pick(dst[:0]); len(dst) > 0 {
 			return dst
 		}
@@ -55,27 +62,55 @@ func (r *run) pickable() bool {
 	return r.flush || r.ended || r.crowded || r.again.Len() > 0 || r.fresh.len() >= r.chunk
 }
 
-// stir sees to it that what can be taken is taken. The caller holds mu.
+// stir sees to it that what can be taken is taken, and that feed knows when there
+// will be more. The caller holds mu.
 func (r *run) stir() {
+	for {
+		switch {
+		case r.spawn != nil:
+			for r.working < r.o.Workers && r.starting < r.waits() && !r.halted.Load() {
+				r.working++
+				r.starting++
+				r.spawn()
+			}
+		case r.hungry > 0 && r.pickable():
+			r.ready.Signal()
+		}
+		if r.setCall() {
+			return
+		}
+	}
+}
+
+// setCall says when feed is to look after the workers again, and reports whether
+// that is still to come. The caller holds mu.
+func (r *run) setCall() bool {
+	pushed, at := r.fresh.pushed(), int64(math.MaxInt64)
 	switch {
 	case r.spawn != nil:
-		for r.working < r.o.Workers && r.starting < r.waits() && !r.stopped {
-			r.working++
-			r.starting++
-			r.spawn()
+		if r.working < r.o.Workers {
+			at = pushed + 1
 		}
-	case r.hungry > 0 && r.pickable():
-		r.ready.Signal()
+	case r.hungry == 0: // they come by themselves
+	case r.pickable(): // one has been woken; the next one is, for the next chunk
+		at = pushed + int64(r.chunk)
+	case r.fresh.head == pushed:
+		at = pushed + 1 // with it, the time begins that a chunk may take to be full
+	default:
+		if !r.flushing {
+			r.flushing = true
+			r.flusher.Reset(chunkTime)
+		}
+		at = r.fresh.head + int64(r.chunk)
 	}
+	r.call.Store(at)
+	return r.fresh.pushed() < at
 }
 
 // pick moves tasks into a worker's hands: those that came first, as many as make
 // a chunk. The caller holds mu.
 func (r *run) pick(dst []*task) []*task {
 	if !r.pickable() {
-		if r.fresh.len() > 0 {
-			r.flusher.Reset(chunkTime)
-		}
 		return dst
 	}
 	n := r.chunk
@@ -137,7 +172,8 @@ func (r *run) reserve(t *task) bool {
 func (r *run) flushNow() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.flush = true
+	r.flushing = false
+	r.flush = r.waits() > 0
 	r.stir()
 }
 
@@ -154,7 +190,7 @@ func (r *run) wakeWaiting() {
 
 // setAlarm arranges for wakeWaiting to be called. The caller holds mu.
 func (r *run) setAlarm() {
-	if t := r.waiting.first(); t != nil && !r.stopped {
+	if t := r.waiting.first(); t != nil && !r.halted.Load() {
 		r.alarm.Reset(t.due - now())
 	}
 }
@@ -168,14 +204,19 @@ func (r *run) answer(a *answers) {
 	defer r.mu.Unlock()
 	var took time.Duration
 	timed := 0
+	freed := r.freed.Load()
 	for _, t := range a.tasks {
 		if t.took > 0 {
 			took += t.took
 			timed++
 		}
-		r.inFlight--
-		r.settle(t)
+		if r.settle(t) {
+			freed += int64(len(t.item.Data))
+		}
 	}
+	r.freed.Store(freed)
+	r.inFlight -= len(a.tasks)
+	r.done += int64(len(a.tasks))
 	r.fruitless = 0
 	r.learn(took, timed)
 	r.answered()
@@ -187,28 +228,28 @@ func (r *run) answered() {
 	if r.drained() {
 		r.ready.Broadcast()
 	}
-	if len(r.results) > 0 {
+	if r.results.len() > 0 {
 		r.news.Signal()
 	}
 }
 
-// settle decides what becomes of a task whose attempt has ended. The caller
-// holds mu.
-func (r *run) settle(t *task) {
+// settle decides what becomes of a task whose attempt has ended, and reports
+// whether that was its end. The caller holds mu.
+func (r *run) settle(t *task) bool {
 	if t.err != nil && t.filled {
 		if d := r.o.again(t); d >= 0 {
 			t.out, t.home, t.due = nil, nil, now()+d
 			r.waiting.push(t)
 			r.setAlarm()
-			return
+			return false
 		}
 	}
 	if t.home != nil {
-		t.home.left++
+		t.home.left.Add(1)
 	}
-	r.data -= int64(len(t.item.Data))
 	r.mem.give(t.at)
 	r.finish(t)
+	return true
 }
 
 // requeue takes back tasks that nothing was done with.
@@ -227,7 +268,7 @@ func (r *run) requeue(tasks []*task) {
 func (r *run) finish(t *task) {
 	r.backlog += int64(len(t.out))
 	if r.ahead == nil {
-		r.results = append(r.results, t)
+		r.results.push(t)
 		return
 	}
 	mask := int64(len(r.ahead) - 1)
@@ -237,7 +278,7 @@ func (r *run) finish(t *task) {
 		if *next == nil {
 			return
 		}
-		r.results = append(r.results, *next)
+		r.results.push(*next)
 		*next = nil
 		r.inTurn++
 	}

@@ -29,6 +29,10 @@ const (
 //
 // An item waits in fresh, is in the hands of a worker, waits in waiting for its
 // next attempt, then in again for a worker, and is at last in results.
+//
+// The lock is taken once for many items. feed does without it as long as there is
+// room and no worker waits: it owns one end of fresh, and call tells it when it
+// has to look after the workers.
 type run struct {
 	o      *Options
 	ctx    context.Context // of Funcs; ends when the run stops
@@ -39,29 +43,36 @@ type run struct {
 	spawn  func() // starts a worker, for kinds that start them as needed; called with mu held
 	onStop func() // wakes who does not wait here; called without mu
 	group  sync.WaitGroup
-	halted atomic.Bool // stopped
 
-	mu      sync.Mutex // guards the fields below; the last to be taken
-	room    sync.Cond  // feed waits for it
-	ready   sync.Cond  // workers wait for it
-	news    sync.Cond  // deliver waits for it
-	mem     *region
-	stopped bool
-	cause   error // why it stopped
+	// Of feed, until the input has ended.
+	admitted int64   // items taken from the input
+	taken    int64   // bytes of Data in them
+	blank    []*task // for items to come
 
-	fresh    taskRing
+	// Written with mu held, and read without.
+	halted atomic.Bool
+	told   atomic.Int64 // items given to each
+	freed  atomic.Int64 // bytes of Data of items that have ended
+	call   atomic.Int64 // feed is to look after the workers when it has queued so many items
+
+	mu    sync.Mutex // guards the fields below; the last to be taken
+	room  sync.Cond  // feed waits for it
+	ready sync.Cond  // workers wait for it
+	news  sync.Cond  // deliver waits for it
+	mem   *region
+	cause error // why it halted
+
+	fresh    taskRing // feed pushes without mu
 	again    taskHeap // by index: tasks that may be tried again now
 	waiting  taskHeap // by due
 	alarm    *time.Timer
-	admitted int64 // items taken from the input
-	told     int64 // of those, given to each
-	data     int64 // bytes of Data among the rest
 	inFlight int   // in the hands of workers
 	backlog  int64 // bytes of outputs in results and ahead
 	ended    bool  // the input
 	inputErr error // what it ended with
 	crowded  bool  // feed waits
 	flush    bool  // a chunk need not be full
+	flushing bool  // flusher is set
 	flusher  *time.Timer
 	hungry   int // workers that wait
 	starting int // workers that were started and have not taken anything yet
@@ -71,11 +82,12 @@ type run struct {
 	chunk int           // items handed over together
 	spare []*task
 
-	results []*task
+	results taskList
 	ahead   []*task // by index in the window: what has ended before its turn; nil: any order
 	inTurn  int64   // the lowest index that has not ended
 
 	lost, recycled int64 // worker processes
+	done           int64 // attempts that were told
 	fruitless      int   // of the lost, those in a row that brought nothing to an end
 }
 
@@ -128,8 +140,8 @@ func (r *run) do(ctx context.Context, items iter.Seq2[Item, error], each func(Re
 // stop ends the run now: what runs is cancelled. The first cause counts.
 func (r *run) stop(cause error) {
 	r.mu.Lock()
-	if !r.stopped {
-		r.stopped, r.cause = true, cause
+	if !r.halted.Load() {
+		r.cause = cause
 		r.halted.Store(true)
 	}
 	r.wakeAll()
@@ -173,48 +185,72 @@ func (r *run) feed(items iter.Seq2[Item, error]) {
 
 // admit waits for room and lets the item in; false: the run has stopped.
 func (r *run) admit(item Item) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	n := int64(len(item.Data))
-	for !r.stopped && !r.hasRoom(n) {
-		r.crowded = true
-		r.stir()
-		r.room.Wait()
+	if !r.hasRoom(n) {
+		r.awaitRoom(n)
 	}
-	r.crowded = false
-	if r.stopped {
+	if r.halted.Load() {
 		return false
 	}
 	t := r.newTask()
-	*t = task{index: r.admitted, item: item}
+	t.index, t.item = r.admitted, item
 	r.admitted++
 	if !t.admit(r.o.Memory) {
 		t.item.Data = nil
+		r.mu.Lock()
+		defer r.mu.Unlock()
 		r.finish(t)
 		r.news.Signal()
 		return true
 	}
-	r.data += n
-	r.fresh.push(t)
-	if r.spawn != nil || r.hungry > 0 && r.fresh.len() >= r.chunk {
+	r.taken += n
+	if r.fresh.push(t) >= r.call.Load() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
 		r.stir()
 	}
 	return true
 }
 
-// hasRoom reports whether an item with n bytes of Data may be admitted. The
-// caller holds mu.
+// hasRoom reports whether an item with n bytes of Data may be admitted. It is
+// feed's.
 func (r *run) hasRoom(n int64) bool {
-	return r.admitted-r.told < int64(len(r.fresh.slots)) && (r.data == 0 || r.data+n <= r.o.Memory)
+	data := r.taken - r.freed.Load()
+	return r.admitted-r.told.Load() < int64(len(r.fresh.slots)) && (data == 0 || data+n <= r.o.Memory)
 }
 
-func (r *run) newTask() *task {
-	if n := len(r.spare); n > 0 {
-		t := r.spare[n-1]
-		r.spare = r.spare[:n-1]
-		return t
+// awaitRoom waits for room, or for the run to stop.
+func (r *run) awaitRoom(n int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for !r.halted.Load() && !r.hasRoom(n) {
+		r.crowded = true
+		r.stir()
+		r.room.Wait()
 	}
-	return new(task)
+	r.crowded = false
+}
+
+// newTasks is how many tasks are made at once.
+const newTasks = 64
+
+// newTask returns an empty task. It is feed's.
+func (r *run) newTask() *task {
+	if len(r.blank) == 0 {
+		r.mu.Lock()
+		r.blank, r.spare = r.spare, r.blank
+		r.mu.Unlock()
+	}
+	if len(r.blank) == 0 {
+		tasks := make([]task, newTasks)
+		for i := range tasks {
+			r.blank = append(r.blank, &tasks[i])
+		}
+	}
+	last := len(r.blank) - 1
+	t := r.blank[last]
+	r.blank = r.blank[:last]
+	return t
 }
 
 // deliver gives results away until there are no more to come.
@@ -240,39 +276,26 @@ func (r *run) deliver(tell *teller) error {
 // next takes back the results in told, and returns more of them; none at the
 // end, and what the run ended with.
 func (r *run) next(told []*task) ([]*task, error) {
+	size := leave(told)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, t := range told {
-		r.recycle(t)
-	}
+	r.backlog -= size
+	r.spare = append(r.spare, told...)
 	if len(told) > 0 {
-		r.told += int64(len(told))
+		r.told.Add(int64(len(told)))
 		r.stir()
 		if r.crowded {
 			r.room.Signal()
 		}
 	}
-	for !r.stopped && len(r.results) == 0 && !(r.ended && r.told == r.admitted) {
+	for !r.halted.Load() && r.results.len() == 0 && !(r.ended && r.told.Load() == r.admitted) {
 		r.news.Wait()
 	}
-	if r.stopped {
+	if r.halted.Load() {
 		return nil, r.cause
 	}
-	if len(r.results) == 0 {
+	if r.results.len() == 0 {
 		return nil, r.inputErr
 	}
-	n := min(tellAtOnce, len(r.results))
-	told = append(told[:0], r.results[:n]...)
-	r.results = r.results[:copy(r.results, r.results[n:])]
-	return told, nil
-}
-
-// recycle ends a task that was told. The caller holds mu.
-func (r *run) recycle(t *task) {
-	r.backlog -= int64(len(t.out))
-	if t.home != nil {
-		t.home.left--
-	}
-	*t = task{}
-	r.spare = append(r.spare, t)
+	return r.results.pop(told[:0], tellAtOnce), nil
 }

@@ -2,6 +2,7 @@ package cpuwork
 
 import (
 	"fmt"
+	"sync/atomic"
 	"time"
 )
 
@@ -74,7 +75,7 @@ func (i *Item) size() (int64, error) {
 type answers struct {
 	tasks []*task
 	buf   []byte
-	left  int // tasks that still need buf; guarded by run.mu
+	left  atomic.Int64 // tasks that still need buf
 }
 
 const (
@@ -99,11 +100,36 @@ func (a *answers) keep(out []byte) []byte {
 	return a.buf[from:len(a.buf):len(a.buf)]
 }
 
+// reset makes answers that nobody needs any more empty.
 func (a *answers) reset() {
 	clear(a.tasks)
-	*a = answers{tasks: a.tasks[:0], buf: a.buf[:0]}
+	a.tasks, a.buf = a.tasks[:0], a.buf[:0]
 	if cap(a.buf) > answersBytes {
 		a.buf = nil
+	}
+}
+
+// leave empties tasks that were told, and returns how many bytes of output they had.
+func leave(told []*task) (size int64) {
+	var home *answers
+	var n int64 // tasks in a row that have the same home
+	for _, t := range told {
+		size += int64(len(t.out))
+		if t.home != home {
+			home.give(n)
+			home, n = t.home, 0
+		}
+		n++
+		*t = task{}
+	}
+	home.give(n)
+	return size
+}
+
+// give says that n of the tasks need buf no longer.
+func (a *answers) give(n int64) {
+	if a != nil {
+		a.left.Add(-n)
 	}
 }
 

@@ -22,7 +22,8 @@ const (
 	tooLong    = 100 * time.Millisecond // beyond, none is sent before the last one is done
 )
 
-// Worker processes that do not start are tried again a few times.
+// Worker processes that do not start are tried again a few times. So are those
+// that died while they started, whoever killed them.
 const (
 	startAttempts = 3
 	startPause    = 100 * time.Millisecond
@@ -34,6 +35,9 @@ const (
 type worker struct {
 	p    *processes
 	line int
+
+	failed   int   // processes that did not start, in a row of this run; work's alone
+	doneThen int64 // what the run had done at the last of them; work's alone
 
 	mu      sync.Mutex // guards life and what is in it; taken before run.mu
 	changed sync.Cond  // a chunk was answered, the process ended, or the run did
@@ -67,6 +71,7 @@ func (w *worker) wake() {
 // work hands chunks over until there are no more. It leaves the process idle, or
 // dead.
 func (w *worker) work(r *run) {
+	w.failed = 0
 	var tasks []*task
 	for w.waitFree(r) {
 		if tasks = r.take(tasks); tasks == nil {
@@ -171,23 +176,51 @@ func (w *worker) retire() error {
 	return l.sup.Stop(ctx)
 }
 
-// handOver gives the tasks to the process, and starts one if there is none.
+// handOver gives the tasks to the process, and starts one if there is none. When
+// that fails, others may have the tasks. It returns why the pool cannot go on.
 func (w *worker) handOver(r *run, tasks []*task) error {
-	for attempt := 1; ; attempt++ {
-		if w.send(r, tasks) {
-			return nil
+	for !w.send(r, tasks) {
+		if err := w.start(r); err != nil {
+			r.requeue(tasks)
+			return w.startFailed(r, err)
 		}
-		err := w.start(r)
-		var refused *ItemError
-		switch {
-		case err == nil:
-			attempt = 0
-		case errors.As(err, &refused), attempt == startAttempts:
-			return err
-		case !wait(r.ctx, startPause<<attempt):
-			return context.Cause(r.ctx)
+		w.failed = 0
+	}
+	return nil
+}
+
+// startFailed waits before the next process is started. It returns err when that is
+// of no use: the work was refused, or several did not start while nothing got done
+// and no other worker has a process.
+func (w *worker) startFailed(r *run, err error) error {
+	r.mu.Lock()
+	done := r.done
+	r.mu.Unlock()
+	if done != w.doneThen {
+		w.failed, w.doneThen = 0, done
+	}
+	w.failed++
+	var refused *ItemError
+	if errors.As(err, &refused) || w.failed >= startAttempts && !w.p.alive() {
+		return err
+	}
+	if !wait(r.ctx, startPause<<min(w.failed, startAttempts)) {
+		return context.Cause(r.ctx)
+	}
+	return nil
+}
+
+// alive reports whether any worker has a process that knows what to do.
+func (p *processes) alive() bool {
+	for _, w := range p.workers {
+		w.mu.Lock()
+		alive := w.life != nil
+		w.mu.Unlock()
+		if alive {
+			return true
 		}
 	}
+	return false
 }
 
 // send sends a chunk to the process; false: there is none. When the process does
