@@ -11,16 +11,19 @@ import (
 // An input whose next item depends on the result before: no pool waits for items
 // to hand over together when there are none to come.
 func TestEachItemWaitsForTheLastResult(t *testing.T) {
-	for _, kind := range Kinds {
-		p := open(t, kind, options(noop))
+	const n = 300
+	for i := range 2 * len(Kinds) {
+		kind, o := Kinds[i/2], options(noop)
+		o.Workers = 1 + i%2
+		p := open(t, kind, o)
 		results := make(chan struct{}, 1)
 		results <- struct{}{}
 		items := func(yield func(Item, error) bool) {
-			for i := range 300 {
+			for i := range n {
 				select {
 				case <-results:
 				case <-time.After(20 * time.Second):
-					t.Errorf("%s: no result of item %d", kind, i-1)
+					t.Errorf("%s, %d workers: no result of item %d", kind, o.Workers, i-1)
 					return
 				}
 				if !yield(Item{Data: binary.LittleEndian.AppendUint64(nil, uint64(i))}, nil) {
@@ -32,8 +35,8 @@ func TestEachItemWaitsForTheLastResult(t *testing.T) {
 			results <- struct{}{}
 			return nil
 		})
-		if err != nil || s.OK != 300 {
-			t.Errorf("%s: %+v, %v", kind, s, err)
+		if err != nil || s.OK != n {
+			t.Errorf("%s, %d workers: %+v, %v", kind, o.Workers, s, err)
 		}
 	}
 }

@@ -37,12 +37,17 @@ func (r *run) takeNow(dst []*task, first bool) []*task {
 	if first {
 		r.starting--
 	}
+	seen := r.fresh.pushed()
 	if !r.halted.Load() {
 		if dst = r.pick(dst[:0]); len(dst) > 0 {
 			return dst
 		}
 	}
 	r.working--
+	r.setCall()
+	if r.fresh.pushed() != seen { // feed may not have seen that one can be started again
+		r.stir()
+	}
 	return nil
 }
 
