@@ -14,8 +14,10 @@
 // A run takes what comes once (opening the job, starting processes), and then
 // the longest of these, for n items and w workers on c cores:
 //
-//	workers   ceil(n/w) items after each other, each with its processor time and its waiting
-//	cores     n times all processor time of an item, over the cores that there are
+//	workers   ceil(n/w) items after each other, each with its processor time and its waiting,
+//	          or what that came to with so many in flight, if that was tried ([Level])
+//	cores     n times all processor time of an item, over the cores that there are, with that
+//	          of a server which has the same
 //	order     n times what is done for each item in order: input, handing over, journal
 //	rate      n over the rate
 //	far end   n times what the other side takes for an item, however many ask

@@ -78,7 +78,7 @@ func TestWords(t *testing.T) {
 			"process, which is replaced, and in any other pool it would cost all of them."},
 		{Workload{Items: 10_000, CPU: 30e-6, IO: 50e-6, FarEnd: 60e-6, InFlight: 16}, "The other side takes 60 µs for an item whatever " +
 			"is asked of it at once, so 10,000 items take 600 ms, and 8 in flight keep it busy. One goroutine a core would take as long, " +
-			"as it sits idle while its item waits."},
+			"but would sit idle when its item is slow to be answered."},
 	} {
 		if got := advised(t, machine(), c.w).Why; got != c.want {
 			t.Errorf("%+v:\n%s\nwant\n%s", c.w, got, c.want)
@@ -172,7 +172,12 @@ func drawWorkload(t *rapid.T) Workload {
 		}
 		return 0
 	}
+	var levels []Level
+	for k := 2; k <= 128 && rapid.Bool().Draw(t, "level there"); k *= rapid.IntRange(2, 5).Draw(t, "times as many") {
+		levels = append(levels, Level{k, seconds(1e-6, 10).Draw(t, "level")})
+	}
 	return Workload{
+		Levels: levels, Together: maybe("together", 1e-7, 10), Server: maybe("server", 1e-6, 1),
 		Items: rapid.Int64Range(1, 1e7).Draw(t, "items"), Bytes: rapid.Int64Range(0, 1<<30).Draw(t, "bytes"),
 		CPU: maybe("cpu", 1e-7, 10), IO: maybe("io", 1e-6, 100), Order: maybe("order", 1e-7, 1e-3), FarEnd: maybe("far end", 1e-6, 1),
 		Rate: maybe("rate", 0.01, 1e6), Group: maybe("group", 1e-7, 10), Batch: rapid.IntRange(0, 64).Draw(t, "batch"),

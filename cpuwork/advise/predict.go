@@ -64,6 +64,9 @@ func (w *Workload) cpuIn(kind cpuwork.Kind) float64 {
 	if w.Group > 0 && (kind == cpuwork.Goroutine || kind == cpuwork.Process) {
 		return w.Group
 	}
+	if w.Together > 0 && kind == cpuwork.Event {
+		return w.Together
+	}
 	return w.CPU
 }
 
@@ -71,7 +74,7 @@ func (w *Workload) cpuIn(kind cpuwork.Kind) float64 {
 func (m *Machine) Predict(w *Workload, kind cpuwork.Kind, workers int) Prediction {
 	p := Prediction{Pool: kind, Workers: workers, Chunk: int(min(int64(w.chunkOf(kind)), w.Items)), once: m.Job}
 	n, cores := float64(w.Items), float64(m.Cores)
-	cpu, order := w.cpuIn(kind), m.order(w, kind)
+	cpu, order := w.cpuIn(kind), m.Order(w, kind)
 	if kind == cpuwork.Process {
 		p.once += m.Spawn * math.Ceil(float64(workers)/cores)
 		cpu += m.RoundTrip / float64(w.chunkOf(kind))
@@ -85,15 +88,21 @@ func (m *Machine) Predict(w *Workload, kind cpuwork.Kind, workers int) Predictio
 		if w.InFlight > 0 {
 			abreast = min(abreast, float64(w.InFlight))
 		}
-		slow := m.slowdown(abreast * cpu / (cpu + w.IO + math.SmallestNonzeroFloat64))
+		slow := m.slowdown(abreast * (cpu + w.Server) / (cpu + w.IO + math.SmallestNonzeroFloat64))
+		alone := slow*cpu + w.IO
+		between := w.between(abreast, alone)
+		if w.Server > 0 && len(w.Levels) == 0 {
+			between = queueing(int(abreast), alone, slow*(cpu+w.Server), cores)
+		}
 		copying := 0.0
 		if kind == cpuwork.Process {
 			copying = float64(w.Bytes) / m.CopyRate
 		}
 		bounds = []bounded{
-			{ByWorkers, math.Ceil(n/abreast) * (slow*cpu + w.IO)},
-			// One goroutine more keeps the order.
-			{ByCores, n * slow * (cpu + order + copying) / min(cores, abreast+1)},
+			{ByWorkers, max(math.Ceil(n/abreast)*alone, n*between)},
+			// One goroutine more keeps the order. An item in flight is here or at its
+			// server, never at both.
+			{ByCores, n * slow * (cpu + order + copying + w.Server) / min(cores, abreast+1)},
 			{ByOrder, n * order},
 		}
 	}

@@ -30,12 +30,16 @@ func (m *Machine) whyBound(w *Workload, a *Advice) string {
 			duration(w.FarEnd), items, duration(c.Seconds), inFlight(c))
 	case ByOrder:
 		return fmt.Sprintf("An item's own work of %s is less than the %s that reading it and writing its result take, which is done in order, so %s take %s.",
-			duration(cpu), duration(m.order(w, c.Pool)), items, duration(c.Seconds))
+			duration(cpu), duration(m.Order(w, c.Pool)), items, duration(c.Seconds))
 	case ByMemory:
 		return fmt.Sprintf("%s of data take memory %s to deliver, longer than the cores need for the work.",
 			humanize.IBytes(uint64(float64(w.Items)*float64(w.Bytes))), duration(c.work))
 	case ByStart:
 		return fmt.Sprintf("All of the work is %s, less than a job takes to be opened and closed.", duration(c.Seconds-c.once))
+	}
+	if w.waits() && w.Server > w.IO/2 {
+		return fmt.Sprintf("An item takes %s of processor time here and %s of its server's, which has the same %s, so %s at the same time bring %s down from %s to %s.",
+			duration(cpu), duration(w.Server), plural(int64(m.Cores), "core"), inFlight(c), items, duration(a.sequential()), duration(c.Seconds))
 	}
 	if w.waits() {
 		return fmt.Sprintf("An item waits for %s and computes for %s, so %s at the same time bring %s down from %s to %s.",
@@ -82,15 +86,18 @@ func (m *Machine) whyNot(w *Workload, a *Advice) string {
 			p = &a.Alternatives[i]
 		}
 	}
-	than := "as long"
+	than, longer := "as long", false
 	if r := p.Seconds / c.Seconds; r > alike {
-		than = ratio(r) + " times as long"
+		than, longer = ratio(r)+" times as long", true
 	}
 	switch other {
 	case cpuwork.Process:
 		cost := fmt.Sprintf("starting one costs %s and an item %s", duration(m.Spawn), duration(m.handing(w)))
 		return fmt.Sprintf("Worker processes would take %s (%s) and pay only for items that may crash, leak or hang.", than, cost)
 	default:
+		if c.Pool == cpuwork.Event && !longer {
+			return fmt.Sprintf("One goroutine a core would take %s, but would sit idle when its item is slow to be answered.", than)
+		}
 		if c.Pool == cpuwork.Event {
 			return fmt.Sprintf("One goroutine a core would take %s, as it sits idle while its item waits.", than)
 		}

@@ -53,13 +53,20 @@ type Workload struct {
 	// several at once.
 	CPU   float64 `json:"cpu_seconds"`
 	Group float64 `json:"group_cpu_seconds,omitempty"`
-	IO    float64 `json:"io_seconds"` // waiting for others
+	// Together, if not 0, is the same where many wait in one process.
+	Together float64 `json:"together_cpu_seconds,omitempty"`
+	IO       float64 `json:"io_seconds"` // waiting for others
 	// Order is what is done for each item in order besides, when they come one
 	// after the other: reading the input, the journal. 0: [Machine].Sequential.
 	Order float64 `json:"order_seconds,omitempty"`
 	// FarEnd is what the other side takes for an item at best, however many are in
 	// flight; 0: not known.
-	FarEnd   float64 `json:"far_end_seconds,omitempty"`
+	FarEnd float64 `json:"far_end_seconds,omitempty"`
+	// Server is the processor time of the other side where that is on this machine,
+	// and so on the same cores.
+	Server float64 `json:"server_cpu_seconds,omitempty"`
+	// Levels are what more in flight brought, as far as it was tried, rising.
+	Levels   []Level `json:"levels,omitempty"`
 	Rate     float64 `json:"rate_limit"`          // items a second at most; 0: no limit
 	InFlight int     `json:"in_flight,omitempty"` // that wait at the same time at most; 0: no limit
 
@@ -67,6 +74,12 @@ type Workload struct {
 	MemoryPerItem int64     `json:"memory_per_item,omitempty"`
 	First         bool      `json:"first,omitempty"` // ends at the first item that succeeds
 	Batch         int       `json:"batch,omitempty"` // items that a worker does at once, for Group
+}
+
+// A Level is the throughput with so many items in flight in an event pool.
+type Level struct {
+	InFlight int     `json:"in_flight"`
+	Seconds  float64 `json:"seconds"` // between one that ends and the next
 }
 
 // Limits of a description.
@@ -95,9 +108,11 @@ func (w *Workload) Check() error {
 		{"bytes_per_item", float64(w.Bytes), 0, maxBytes},
 		{"cpu_seconds", w.CPU, 0, maxSeconds},
 		{"group_cpu_seconds", w.Group, 0, maxSeconds},
+		{"together_cpu_seconds", w.Together, 0, maxSeconds},
 		{"io_seconds", w.IO, 0, maxSeconds},
 		{"order_seconds", w.Order, 0, maxSeconds},
 		{"far_end_seconds", w.FarEnd, 0, maxSeconds},
+		{"server_cpu_seconds", w.Server, 0, maxSeconds},
 		{"rate_limit", w.Rate, 0, maxRate},
 		{"in_flight", float64(w.InFlight), 0, math.MaxInt32},
 		{"memory_per_item", float64(w.MemoryPerItem), 0, maxBytes},
@@ -107,7 +122,51 @@ func (w *Workload) Check() error {
 			return fmt.Errorf("%s %v is not between %v and %v", f.name, f.value, f.least, f.top)
 		}
 	}
+	before := 1
+	for _, l := range w.Levels {
+		if l.InFlight <= before || !(l.Seconds > 0 && l.Seconds <= maxSeconds) {
+			return fmt.Errorf("levels: %d in flight after %d, %v s each, cannot be", l.InFlight, before, l.Seconds)
+		}
+		before = l.InFlight
+	}
 	return nil
+}
+
+// between is the time between two items that end when so many are in flight, if
+// one alone takes so long. By Little's law it is what an item takes with so many,
+// over their number. What an item takes rises with the number: on straight lines
+// through what was seen, of which the last goes on. It is convex where requests
+// queue (Lazowska et al., chapter 5), so that the lines are a little slow between
+// levels and a little fast beyond them. Without levels it is the same with any
+// number.
+func (w *Workload) between(abreast, alone float64) float64 {
+	at, took, rise := 1.0, alone, 0.0
+	for _, l := range w.Levels {
+		n := float64(l.InFlight)
+		// Less with more is chance: of what an item takes, and of how many end.
+		seen := min(max(took, n*l.Seconds), took*n/at)
+		rise = (seen - took) / (n - at)
+		if abreast <= n {
+			break
+		}
+		at, took = n, seen
+	}
+	return (took + rise*(abreast-at)) / abreast
+}
+
+// queueing is the same where nothing was seen and the server has the same cores:
+// exact mean value analysis (Reiser and Lavenberg 1980) of the cores as one queue
+// and a delay (Seidmann et al. 1987). An item alone takes so long, of which it
+// computes here or at its server for a part.
+func queueing(abreast int, alone, computing, cores float64) float64 {
+	queue, delay := computing/cores, max(alone, computing)-computing/cores
+	waiting, took := 0.0, 0.0
+	for n := 1; n <= abreast; n++ {
+		at := queue * (1 + waiting)
+		took = at + delay
+		waiting = float64(n) / took * at
+	}
+	return took / float64(abreast)
 }
 
 // waits reports whether an item mostly waits for others, or may: what is paced is
@@ -142,9 +201,9 @@ func (m *Machine) Check() error {
 	return nil
 }
 
-// order is what a pool's job takes for an item besides its work, which one
+// Order is what a pool's job takes for an item besides its work, which one
 // goroutine after the other does.
-func (m *Machine) order(w *Workload, kind cpuwork.Kind) float64 {
+func (m *Machine) Order(w *Workload, kind cpuwork.Kind) float64 {
 	order := w.Order
 	if order == 0 {
 		order = m.Sequential

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -136,49 +137,65 @@ func (nothingLoad) Answer(item batch.Named, r cpuwork.Result) (batch.Line, error
 }
 func (nothingLoad) Finish(context.Context, *batch.Summary) error { return nil }
 
+// timeJob is how long a job of so many items takes that are nothing to do.
+func timeJob(ctx context.Context, dir string, kind cpuwork.Kind, items int, o cpuwork.Options) (float64, error) {
+	at := filepath.Join(dir, "calibration")
+	began := time.Now()
+	_, err := batch.Run(ctx, nothingLoad{items}, batch.Options{Kind: kind, Dir: at, Options: o})
+	took := time.Since(began).Seconds()
+	if err = errors.Join(err, os.RemoveAll(at)); err != nil {
+		err = fmt.Errorf("measure a job in the %s pool: %w", kind, err)
+	}
+	return took, err
+}
+
 // measureJobs finds what a job takes without items, and what each item adds in
 // each pool.
 func measureJobs(ctx context.Context, m *advise.Machine, dir string, slot []string) error {
-	run := func(kind cpuwork.Kind, workers, n int) (float64, error) {
-		at := filepath.Join(dir, "calibration")
-		o := batch.Options{Kind: kind, Dir: at}
-		o.Workers, o.Args = workers, slot
-		began := time.Now()
-		_, err := batch.Run(ctx, nothingLoad{n}, o)
-		took := time.Since(began).Seconds()
-		if err = errors.Join(err, os.RemoveAll(at)); err != nil {
-			err = fmt.Errorf("measure a job in the %s pool: %w", kind, err)
-		}
-		return took, err
+	pools := []struct {
+		kind    cpuwork.Kind
+		workers int
+		to      *float64
+	}{
+		{cpuwork.Sequential, 1, &m.Sequential},
+		{cpuwork.Goroutine, m.Cores, &m.Goroutine},
+		{cpuwork.Event, cpuwork.DefaultInFlight, &m.Event},
+		{cpuwork.Process, m.Cores, &m.Process},
 	}
-	began, items := time.Now(), jobItems/4 // the first time tells how slow the machine is
-	for i := 0; i < tries && (i == 0 || time.Since(began) < jobsTime); i++ {
-		empty, err := run(cpuwork.Sequential, 1, 0)
-		if err != nil {
+	m.Job = math.Inf(1)
+	empty := func() error {
+		took, err := timeJob(ctx, dir, cpuwork.Sequential, 0, cpuwork.Options{Workers: 1})
+		m.Job = min(m.Job, took)
+		return err
+	}
+	for range tries { // what is taken off all others has to be the least
+		if err := empty(); err != nil {
 			return err
 		}
-		if i == 0 || empty < m.Job {
-			m.Job = empty
+	}
+	full := make([][]float64, len(pools))             // by pool and round
+	counts := []int{jobItems / 4, jobItems, jobItems} // the first time tells how slow the machine is
+	began := time.Now()
+	for round, items := range counts {
+		if round > 0 && time.Since(began) > jobsTime {
+			break
 		}
-		for _, one := range []struct {
-			kind    cpuwork.Kind
-			workers int
-			to      *float64
-		}{
-			{cpuwork.Sequential, 1, &m.Sequential},
-			{cpuwork.Goroutine, m.Cores, &m.Goroutine},
-			{cpuwork.Event, cpuwork.DefaultInFlight, &m.Event},
-			{cpuwork.Process, m.Cores, &m.Process},
-		} {
-			full, err := run(one.kind, one.workers, items)
+		for i, one := range pools {
+			took, err := timeJob(ctx, dir, one.kind, items, cpuwork.Options{Workers: one.workers, Args: slot})
 			if err != nil {
 				return err
 			}
-			if each := max(0, full-empty) / float64(items); i == 0 || each < *one.to {
-				*one.to = each
-			}
+			full[i] = append(full[i], took)
 		}
-		items = jobItems
+		if err := empty(); err != nil {
+			return err
+		}
+	}
+	for i, one := range pools {
+		*one.to = math.Inf(1)
+		for round, took := range full[i] {
+			*one.to = min(*one.to, max(0, took-m.Job)/float64(counts[round]))
+		}
 	}
 	return nil
 }

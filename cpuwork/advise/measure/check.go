@@ -36,7 +36,8 @@ type Checked struct {
 
 // check runs the whole of a plan on every alternative, with results below dir.
 func check(ctx context.Context, kind string, plan *jobs.Plan, dir string, all []advise.Prediction) ([]Checked, error) {
-	if err := checkable(ctx, kind, plan); err != nil {
+	asked, err := checkable(ctx, kind, plan)
+	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, 2*checkTime, errTooLong)
@@ -48,7 +49,7 @@ func check(ctx context.Context, kind string, plan *jobs.Plan, dir string, all []
 			if round > 0 && time.Since(began).Seconds()+all[i].Seconds > checkTime.Seconds() {
 				continue
 			}
-			l := readLoad()
+			l := readLoad(asked)
 			took, failed, err := runWhole(ctx, kind, plan, filepath.Join(dir, fmt.Sprintf("check-%d-%d", round, i)), &all[i])
 			if err != nil {
 				return nil, fmt.Errorf("check the %s pool: %w", all[i].Pool, err)
@@ -97,36 +98,38 @@ func runWhole(ctx context.Context, kind string, plan *jobs.Plan, dir string, p *
 	return took, failed, err
 }
 
-// checkable refuses to ask other people's servers for everything several times.
-func checkable(ctx context.Context, kind string, plan *jobs.Plan) (err error) {
+// checkable refuses to ask other people's servers for everything several times. It
+// returns those on this machine that are asked.
+func checkable(ctx context.Context, kind string, plan *jobs.Plan) (_ servers, err error) {
 	if kind != "fetch" {
-		return nil
+		return nil, nil
 	}
 	load, err := plan.Load()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if c, ok := load.(io.Closer); ok {
 		defer func() { err = errors.Join(err, c.Close()) }()
 	}
+	ports := map[uint16]bool{}
 	for item, err := range load.Items(ctx) {
 		if err != nil {
-			return fmt.Errorf("list items: %w", err)
+			return nil, fmt.Errorf("list items: %w", err)
 		}
-		if !local(item.Name) {
-			return &jobs.Fault{Code: "invalid", Message: item.Name + " is not on this machine: a check would fetch it several times",
+		u, err := url.Parse(item.Name)
+		if err != nil || !local(u) {
+			return nil, &jobs.Fault{Code: "invalid", Message: item.Name + " is not on this machine: a check would fetch it several times",
 				Hint: "leave --check out"}
 		}
+		if port, err := portOf(u); err == nil {
+			ports[port] = true
+		}
 	}
-	return nil
+	return serving(ports), nil
 }
 
 // local reports whether a URL names this machine by its loopback.
-func local(text string) bool {
-	u, err := url.Parse(text)
-	if err != nil {
-		return false
-	}
+func local(u *url.URL) bool {
 	ip := net.ParseIP(u.Hostname())
 	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
 }

@@ -35,6 +35,7 @@ func BenchmarkPredictions(b *testing.B) {
 		{"sha256-small", "sha256", func(b *testing.B) any { return hashing(b, 10_000, 4096) }},
 		{"jpeg", "jpeg", func(b *testing.B) any { return pictures(b, 300) }},
 		{"fetch", "fetch", func(b *testing.B) any { return fetching(b, 10_000, 0) }},
+		{"fetch-slow", "fetch", func(b *testing.B) any { return asking(b, 200, 0, "/drip/1/20") }},
 		{"fetch-limited", "fetch", func(b *testing.B) any { return fetching(b, 6_000, 2000) }},
 		{"primes", "primes", func(*testing.B) any { return map[string]any{"numbers": []string{"1..400000000"}} }},
 		{"primes-numbers", "primes", func(*testing.B) any { return numbers(100_000) }},
@@ -133,6 +134,14 @@ func pictures(t testing.TB, count int) any {
 // fetching starts a server and returns the task of asking it.
 func fetching(t testing.TB, count int, rate float64) any {
 	t.Helper()
+	if rate > 0 {
+		return asking(t, count, rate, "/limited")
+	}
+	return asking(t, count, rate, "/ok/5")
+}
+
+func asking(t testing.TB, count int, rate float64, path string) any {
+	t.Helper()
 	s, err := fetchtest.Start(fetchtest.Config{Rate: rate * 1.05, Burst: 100})
 	if err != nil {
 		t.Fatal(err)
@@ -142,10 +151,6 @@ func fetching(t testing.TB, count int, rate float64) any {
 			t.Error(err)
 		}
 	})
-	path := "/ok/5"
-	if rate > 0 {
-		path = "/limited"
-	}
 	urls := make([]string, count)
 	for i := range urls {
 		urls[i] = s.URL + path

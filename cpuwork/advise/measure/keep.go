@@ -38,7 +38,7 @@ type Identity struct {
 }
 
 // format is of the file: another way to measure is another format.
-const format = 1
+const format = 2
 
 // How long a calibration holds.
 const (
@@ -133,12 +133,13 @@ func Available() int64 {
 
 // A load tells how much of the processors others take.
 type load struct {
-	own          float64 // seconds of this process and its ended children
+	servers      servers // no others: what they do is for what is measured
+	own          float64 // seconds of this process, its ended children and servers
 	used, spared float64 // clock ticks of all processors together: working, idle
 }
 
-func readLoad() load {
-	var l load
+func readLoad(asked servers) load {
+	l := load{servers: asked, own: asked.processorTime()}
 	for _, who := range []int{unix.RUSAGE_SELF, unix.RUSAGE_CHILDREN} {
 		l.own += processorTime(who)
 	}
@@ -159,13 +160,22 @@ const ticks = 100 // a second, in /proc/stat: USER_HZ is the same on all of Go's
 
 // others is the share of the processors that others took since then; 0 where that
 // is not known.
-func (l load) others() float64 {
-	now := readLoad()
+func (l load) others() float64 { return l.until(readLoad(l.servers)).others }
+
+// A share is of the processors' time.
+type share struct {
+	others, idle float64
+	known        bool
+}
+
+// until is how the processors were shared up to now.
+func (l load) until(now load) share {
 	all := now.used + now.spared - l.used - l.spared
 	if all <= 0 {
-		return 0
+		return share{}
 	}
-	return min(1, max(0, (now.used-l.used-ticks*(now.own-l.own))/all))
+	return share{known: true, idle: min(1, max(0, (now.spared-l.spared)/all)),
+		others: min(1, max(0, (now.used-l.used-ticks*(now.own-l.own))/all))}
 }
 
 func processorTime(who int) float64 {

@@ -7,7 +7,6 @@ import (
 	"io"
 	"iter"
 	"math/rand/v2"
-	"net"
 	"net/url"
 	"path/filepath"
 	"slices"
@@ -26,7 +25,7 @@ const (
 	countTime = time.Second
 	mostItems = 16384
 	mostAsked = 48   // of other machines
-	mostLocal = 1000 // of this one
+	mostLocal = 6000 // of this one
 	passTime  = 700 * time.Millisecond
 
 	// Waiting that is less than this part of the processor time, or less than this
@@ -55,21 +54,25 @@ type drawn struct {
 
 // sampling is one sample on its way.
 type sampling struct {
-	load  batch.Load
-	plan  *jobs.Plan
-	dir   string
-	work  cpuwork.Work
-	pace  jobs.Pace
-	hosts int
+	machine *advise.Machine
+	load    batch.Load
+	plan    *jobs.Plan
+	dir     string
+	work    cpuwork.Work
+	pace    jobs.Pace
+	hosts   int
+
+	servers servers // that are asked, of those on this machine
+	began   load    // when the first item did
 
 	s      Sample
 	picked []drawn // not run yet
 }
 
 // sample measures some of a plan's items. What they write goes below dir.
-func sample(ctx context.Context, kind string, plan *jobs.Plan, dir string) (w advise.Workload, s Sample, err error) {
-	began, load := time.Now(), readLoad()
-	m := &sampling{plan: plan, dir: dir, pace: plan.Pace(kind)}
+func sample(ctx context.Context, kind string, plan *jobs.Plan, dir string, machine *advise.Machine) (w advise.Workload, s Sample, err error) {
+	began := time.Now()
+	m := &sampling{machine: machine, plan: plan, dir: dir, pace: plan.Pace(kind)}
 	if m.load, err = plan.Load(); err != nil {
 		return w, s, err
 	}
@@ -83,12 +86,13 @@ func sample(ctx context.Context, kind string, plan *jobs.Plan, dir string) (w ad
 	if kind == "fetch" {
 		m.sparing()
 	}
+	m.began = readLoad(m.servers)
 	w, err = m.measure(ctx)
 	w.First = plan.First()
 	if plan.Pool == cpuwork.Process {
 		w.Isolation = advise.Crash // that pool suits the kind because of what items may do
 	}
-	m.s.Seconds, m.s.Others = time.Since(began).Seconds(), load.others()
+	m.s.Seconds, m.s.Others = time.Since(began).Seconds(), m.began.others()
 	return w, m.s, err
 }
 
@@ -120,23 +124,26 @@ func (m *sampling) draw(ctx context.Context) error {
 	return nil
 }
 
-// sparing leaves few enough requests for servers of others not to mind.
+// sparing leaves few enough requests for servers of others not to mind, and finds
+// those that are here.
 func (m *sampling) sparing() {
 	most := mostLocal
-	hosts := map[string]bool{}
+	hosts, ports := map[string]bool{}, map[uint16]bool{}
 	for _, d := range m.picked {
 		u, err := url.Parse(d.item.Name)
 		if err != nil {
 			continue
 		}
 		hosts[u.Host] = true
-		ip := net.ParseIP(u.Hostname())
-		if u.Hostname() != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		if !local(u) {
 			most = mostAsked
+		} else if port, err := portOf(u); err == nil {
+			ports[port] = true
 		}
 	}
 	m.hosts = max(1, len(hosts))
 	m.picked = m.picked[:min(len(m.picked), most)]
+	m.servers = serving(ports)
 }
 
 // measure runs what was drawn: an item to warm up, some one after the other, some
@@ -158,6 +165,9 @@ func (m *sampling) measure(ctx context.Context) (advise.Workload, error) {
 	w.Order = alone.order()
 	w.CPU = max(0, alone.cpu/alone.n-w.Order)
 	took := alone.took(w.Rate)
+	if len(m.servers) > 0 && m.began.others() > busy {
+		took = min(took, alone.median()) // in the rest others had a core, of the server's or of this process
+	}
 	if m.work.NewBatch != nil && len(m.picked) > 1 {
 		group, err := m.pass(ctx, cpuwork.Goroutine, 1, len(m.picked))
 		if err != nil {
@@ -175,26 +185,6 @@ func (m *sampling) measure(ctx context.Context) (advise.Workload, error) {
 		err = m.together(ctx, &w, took)
 	}
 	return w, err
-}
-
-// together finds out how fast the other side answers when many ask.
-func (m *sampling) together(ctx context.Context, w *advise.Workload, took float64) error {
-	abreast := cpuwork.DefaultInFlight
-	if w.InFlight > 0 {
-		abreast = min(abreast, w.InFlight)
-	}
-	abreast = max(1, min(abreast, len(m.picked)/3))
-	all, err := m.pass(ctx, cpuwork.Event, abreast, len(m.picked))
-	if err != nil {
-		return err
-	}
-	if cpu := all.cpu/all.n - w.Order; cpu > 0 && cpu < w.CPU {
-		w.CPU, w.IO = cpu, max(0, took-cpu)
-	}
-	if each := all.steady(abreast); w.Rate == 0 || each < 0.7/w.Rate { // otherwise it is the rate that was seen
-		w.FarEnd = each
-	}
-	return nil
 }
 
 func (m *sampling) rate() float64 {
@@ -348,19 +338,24 @@ func (p *part) took(rate float64) float64 {
 	return times[len(times)/10]
 }
 
-// steady is the time between two answers when so many are in flight, from when
-// all of those have been answered once: the lower quartile of short stretches, for
-// in the others other programs had the cores.
-func (p *part) steady(abreast int) float64 {
-	ended := p.ended[min(abreast, len(p.ended)-1):]
-	stretch := max(1, min(2*abreast, len(ended)/4))
-	var each []float64
-	for from := 0; from+stretch < len(ended); from += stretch {
-		each = append(each, (ended[from+stretch]-ended[from]).Seconds()/float64(stretch))
+// median is how long the item in the middle takes.
+func (p *part) median() float64 {
+	times := slices.Clone(p.times)
+	slices.Sort(times)
+	return times[len(times)/2]
+}
+
+// between is the time between two answers when so many are in flight, from when
+// all of those have been answered once. Of few answers it is what Little's law
+// makes of the time that they took: where the last of them ends would be chance.
+func (p *part) between(abreast int) float64 {
+	n := len(p.ended)
+	if n < perLevel/2*abreast {
+		sum := 0.0
+		for _, t := range p.times {
+			sum += t
+		}
+		return sum / p.n / float64(abreast)
 	}
-	if len(each) == 0 {
-		return 0
-	}
-	slices.Sort(each)
-	return each[len(each)/4]
+	return (p.ended[n-1] - p.ended[abreast-1]).Seconds() / float64(n-abreast)
 }

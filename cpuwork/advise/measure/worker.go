@@ -91,7 +91,7 @@ type Answer struct {
 func (r *Request) answer(ctx context.Context) (*Answer, error) {
 	a := &Answer{}
 	if r.Calibrate {
-		l := readLoad()
+		l := readLoad(nil)
 		m, err := calibrate(ctx, r.Dir, []string{"worker", slotKind})
 		if err != nil {
 			return nil, err
@@ -113,7 +113,7 @@ func (r *Request) answer(ctx context.Context) (*Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	w, s, err := sample(ctx, r.Kind, aside, r.Dir)
+	w, s, err := sample(ctx, r.Kind, aside, r.Dir, r.Machine)
 	if err != nil {
 		return nil, err
 	}
@@ -138,11 +138,11 @@ func take(w, told *advise.Workload) {
 	keep(&w.Bytes, told.Bytes)
 	keep(&w.CPU, told.CPU)
 	if told.CPU > 0 {
-		w.Group = 0
+		w.Group, w.Together, w.Levels = 0, 0, nil
 	}
 	keep(&w.IO, told.IO)
-	if told.IO > 0 {
-		w.FarEnd = 0
+	if told.IO > 0 { // it is about another server
+		w.FarEnd, w.Server, w.Levels = 0, 0, nil
 	}
 	keep(&w.Rate, told.Rate)
 	keep(&w.Isolation, told.Isolation)
