@@ -199,6 +199,9 @@ func (d *draft) readTraining() []api.FieldError {
 
 func (d *draft) readCPU() []api.FieldError {
 	plan, err := jobs.Parse(string(d.sub.Kind), d.sub.Spec)
+	if err == nil && len(d.sub.After) == 0 && d.sub.At == nil && !d.sub.Hold { // others may write its lists until then
+		err = plan.CheckLists()
+	}
 	if err != nil {
 		f := api.FieldError{Location: d.at + "/spec", Message: err.Error()}
 		if e, ok := errors.AsType[*jobs.SpecError](err); ok {

@@ -103,11 +103,7 @@ func open(load Load, o Options) (*job, error) {
 	if j.over, err = readJSON(filepath.Join(o.Dir, SummaryFile), &j.sum); err != nil || j.over {
 		return j, err
 	}
-	var t struct{ Seconds float64 }
-	if _, err := readJSON(filepath.Join(o.Dir, timeFile), &t); err != nil {
-		return nil, err
-	}
-	j.before = t.Seconds
+	j.before = j.noted()
 	j.journal, err = openJournal(filepath.Join(o.Dir, ResultsFile), j.resume)
 	if err != nil {
 		return nil, err
@@ -274,6 +270,16 @@ func (j *job) noteTime() error {
 		return diskError("note the running time", j.o.Dir, err)
 	}
 	return nil
+}
+
+// noted is the time that was noted last. A power cut may leave the file empty,
+// for it is not synced: that costs the time, and not the job.
+func (j *job) noted() float64 {
+	var t struct{ Seconds float64 }
+	if _, err := readJSON(filepath.Join(j.o.Dir, timeFile), &t); err != nil || !(t.Seconds > 0) {
+		return 0
+	}
+	return t.Seconds
 }
 
 // readJSON reads a file, and reports whether it is there.

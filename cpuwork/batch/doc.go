@@ -17,15 +17,24 @@
 //	time.json      how long the job has been running, over all its lives.
 //	summary.json   the [Summary], when the job is done. It appears whole.
 //
-// A line is on the disk 200 ms after its item has ended at most ([SyncEvery]):
-// whatever stops the process or the machine costs what those 200 ms brought,
-// which is then done again. A line that was cut is dropped at the next start, and what
-// follows a line that cannot be read is, too. No item has two lines.
+// A line is on the disk some 200 ms after its item has ended ([SyncEvery], and the
+// time that the disk takes): whatever stops the process or the machine costs what
+// those brought, which is then done again. A line that was cut is dropped at the
+// next start, and what follows a line that cannot be read is, too. No item has two
+// lines.
+//
+// # Power cuts
+//
+// A line that says that a file is there (Line.Wrote) is not written before the
+// file and its name are durable: all of a group of lines in one syncfs(2) of each
+// file system that they went to. What the load owes is that a file has its content
+// on the disk before it has its name (package durable), so that a file without a
+// line, which a load may find there when it is done again, is whole, too.
 //
 // Load.Answer is called before the line is written, so an item whose line was
 // lost is answered again.
 //
 // # Imports
 //
-// It imports cpuwork. Start reading at [Run].
+// It imports cpuwork and cpuwork/files/durable. Start reading at [Run].
 package batch

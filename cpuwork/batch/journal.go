@@ -11,22 +11,54 @@ import (
 	"path/filepath"
 	"sync"
 	"syscall"
+
+	"weft/cpuwork/files/durable"
 )
 
 // journal is the result file, which is only ever appended to. The lines of an
-// instant are written together: add is for one goroutine, sync for another.
+// instant are written together: add is for one goroutine, sync for any.
+//
+// A line that speaks of an output is not even written before the output is
+// durable: what is written, the system may bring to the disk when it likes.
+//
+// Lock order: turn before mu.
 type journal struct {
-	file *os.File
+	file    file
+	outputs outputs
+
+	turn sync.Mutex // held by who makes outputs durable and then writes of them
 
 	mu     sync.Mutex // guards the fields below
 	buf    []byte     // lines that are not written yet
+	hold   bool       // some of the job's lines speak of outputs: all wait for sync, for their order
 	length int64      // of the file, all of it whole lines
+	dirty  bool       // it has lines that may not be on the disk
 	err    error      // the first failure: nothing is written after it
 }
+
+// file is the part of *os.File that a journal is written by.
+type file interface {
+	io.WriteCloser
+	Truncate(size int64) error
+	Sync() error
+}
+
+// outputs are the files that items leave: *durable.Systems.
+type outputs interface {
+	Note(path string) // there is an output
+	Sync() error      // makes durable those that were noted before it is called
+	Close() error
+}
+
+var (
+	_ file    = (*os.File)(nil)
+	_ outputs = (*durable.Systems)(nil)
+)
 
 // Sizes.
 const (
 	writeAt   = 64 << 10 // lines are written when they have come to this
+	syncAt    = 1 << 20  // lines that wait for their outputs are written when they have come to this
 	longLine  = 16 << 20 // no line is as long as this
 	readAhead = 256 << 10
 )
@@ -48,7 +80,7 @@ func openJournal(path string, each func(*Line) error) (*journal, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("read results: %w", err), file.Close())
 	}
-	return &journal{file: file, length: length}, nil
+	return &journal{file: file, outputs: &durable.Systems{}, length: length}, nil
 }
 
 // readJournal calls each with every line up to the first that is not one, and
@@ -112,52 +144,77 @@ func (j *journal) add(line *Line) error {
 	if len(text) >= longLine {
 		return fmt.Errorf("item %d: its line of %d bytes is too long", line.Index, len(text))
 	}
+	if line.Wrote != "" {
+		j.outputs.Note(line.Wrote) // before a sync can take its line
+	}
+	j.mu.Lock()
+	j.hold = j.hold || line.Wrote != ""
+	j.buf = append(append(j.buf, text...), '\n')
+	if !j.hold && len(j.buf) >= writeAt {
+		j.buf = j.write(j.buf)
+	}
+	err, full := j.err, len(j.buf) >= syncAt
+	j.mu.Unlock()
+	if err == nil && full {
+		return j.sync() // the disk is behind: who adds waits for it
+	}
+	return err
+}
+
+// write writes lines, and returns their memory to be used again. If that fails in
+// the midst of a line, the file is cut back: it only ever holds whole lines. The
+// caller holds mu.
+func (j *journal) write(lines []byte) []byte {
+	if j.err != nil || len(lines) == 0 {
+		return lines[:0]
+	}
+	n, err := j.file.Write(lines)
+	whole := bytes.LastIndexByte(lines[:n], '\n') + 1
+	j.length += int64(whole)
+	j.dirty = true
+	if err != nil {
+		j.err = errors.Join(err, j.file.Truncate(j.length))
+	}
+	return lines[:0]
+}
+
+// sync brings all lines to the disk, and before them what they speak of. Items go
+// on ending meanwhile.
+func (j *journal) sync() error {
+	j.turn.Lock()
+	defer j.turn.Unlock()
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.buf = append(append(j.buf, text...), '\n')
-	if len(j.buf) >= writeAt {
-		j.write()
+	lines := j.buf
+	j.buf = nil
+	if j.hold && j.err == nil && len(lines) > 0 {
+		j.unlocked(j.outputs.Sync)
+	}
+	lines = j.write(lines)
+	if j.buf == nil {
+		j.buf = lines
+	}
+	if j.dirty && j.err == nil {
+		j.dirty = false
+		j.unlocked(j.file.Sync)
 	}
 	return j.err
 }
 
-// write writes what has come together. If that fails in the midst of a line, the
-// file is cut back: it only ever holds whole lines. The caller holds mu.
-func (j *journal) write() {
-	if j.err != nil || len(j.buf) == 0 {
-		return
+// unlocked calls f without mu, which the caller holds, and keeps its error.
+func (j *journal) unlocked(f func() error) {
+	err := func() error {
+		j.mu.Unlock()
+		defer j.mu.Lock()
+		return f()
+	}()
+	if j.err == nil {
+		j.err = err
 	}
-	n, err := j.file.Write(j.buf)
-	whole := bytes.LastIndexByte(j.buf[:n], '\n') + 1
-	j.length += int64(whole)
-	j.buf = j.buf[:0]
-	if err != nil {
-		j.err = errors.Join(err, j.file.Truncate(j.length))
-	}
-}
-
-// sync brings all lines to the disk.
-func (j *journal) sync() error {
-	j.mu.Lock()
-	dirty := len(j.buf) > 0
-	j.write()
-	err := j.err
-	j.mu.Unlock()
-	if err != nil || !dirty {
-		return err
-	}
-	return j.file.Sync() // without mu: items go on ending meanwhile
 }
 
 func (j *journal) close() error {
-	j.mu.Lock()
-	j.write()
-	err := j.err
-	j.mu.Unlock()
-	if err != nil {
-		return errors.Join(err, j.file.Close())
-	}
-	return errors.Join(j.file.Sync(), j.file.Close())
+	return errors.Join(j.sync(), j.outputs.Close(), j.file.Close())
 }
 
 // writeJSON makes path hold v, all or nothing; durably, if asked.
@@ -209,6 +266,9 @@ func (e *DiskError) Error() string { return fmt.Sprintf("cannot %s in %s: %v", e
 func (e *DiskError) Unwrap() error { return e.Err }
 
 func diskError(what, dir string, err error) error {
+	if s, ok := errors.AsType[*durable.SyncError](err); ok {
+		what, dir, err = "make the outputs durable", s.Dir, s.Err
+	}
 	e := &DiskError{What: what, Dir: dir, Err: err, Hint: "look at the permissions and the health of " + dir}
 	switch {
 	case errors.Is(err, syscall.ENOSPC):

@@ -24,41 +24,53 @@ const SyncEvery = 200 * time.Millisecond
 // timeEvery is how often the running time is noted, in turns of SyncEvery.
 const timeEvery = 5
 
-// keep brings the journal to the disk and tells the progress, in a goroutine of
+// keep brings the journal to the disk and tells the progress, in goroutines of
 // its own, until the function it returns is called. What goes wrong cancels the
 // job.
 func (j *job) keep(cancel context.CancelCauseFunc) (end func()) {
 	quit := make(chan struct{})
 	var group sync.WaitGroup
-	group.Go(func() {
-		sync := time.NewTicker(SyncEvery)
-		defer sync.Stop()
-		tell := time.NewTicker(j.o.Every)
-		defer tell.Stop()
-		for turn := 1; ; turn++ {
-			select {
-			case <-quit:
-				return
-			case now := <-tell.C:
-				j.tell(now)
-			case <-sync.C:
-				err := j.journal.sync()
-				if err != nil {
-					err = diskError("write the results", j.o.Dir, err)
-				} else if turn%timeEvery == 0 {
-					err = j.noteTime()
-				}
-				if err != nil {
-					cancel(err)
-					return
-				}
+	group.Go(func() { // apart from the telling, as a disk may take its time
+		turn := 0
+		every(SyncEvery, quit, func(time.Time) bool {
+			err := j.journal.sync()
+			if turn++; err != nil {
+				err = diskError("write the results", j.o.Dir, err)
+			} else if turn%timeEvery == 0 {
+				err = j.noteTime()
 			}
-		}
+			if err != nil {
+				cancel(err)
+			}
+			return err == nil
+		})
+	})
+	group.Go(func() {
+		every(j.o.Every, quit, func(now time.Time) bool {
+			j.tell(now)
+			return true
+		})
 	})
 	return func() {
 		close(quit)
 		group.Wait()
 		j.tell(time.Now())
+	}
+}
+
+// every calls f again and again, until it returns false or quit is closed.
+func every(pause time.Duration, quit <-chan struct{}, f func(now time.Time) bool) {
+	tick := time.NewTicker(pause)
+	defer tick.Stop()
+	for {
+		select {
+		case <-quit:
+			return
+		case now := <-tick.C:
+			if !f(now) {
+				return
+			}
+		}
 	}
 }
 

@@ -52,6 +52,11 @@ type Line struct {
 	Attempts int                `json:"attempts"`
 	Output   map[string]any     `json:"output,omitempty"` // what the kind answers: a digest, a size, a status
 	Error    *cpuwork.ItemError `json:"error,omitempty"`
+
+	// Wrote is the path of the file that the line says is there, whoever wrote it:
+	// its content, its name and its directories are durable before the line is.
+	// Empty: none. It is not in the result file.
+	Wrote string `json:"-"`
 }
 
 // A Summary is what a job came to; all kinds have it in common.

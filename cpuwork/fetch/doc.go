@@ -46,8 +46,13 @@
 // version is thrown away, and the file begun anew. A file that is there is
 // skipped, updated or replaced: see [ExistingSkip]. Bodies are kept as they are
 // sent: no compression is asked for, and one that comes nevertheless is named in
-// the answer (content_encoding) and not undone. When the job ends its files are
-// synced, all at once; with Sync each is before it is answered.
+// the answer (content_encoding) and not undone.
+//
+// A power cut leaves no file under its name that is not whole, and no line of the
+// journal without its file: contents are on the disk before names, and both before
+// the journal says so, for groups of files (package batch); with Sync each is
+// fsynced by itself. Of a partial file only what was known to be on the disk is
+// gone on with after the machine was started anew.
 //
 // # Where requests go
 //
@@ -67,7 +72,7 @@
 //
 // # Imports
 //
-// Of weft: cpuwork and cpuwork/batch. Start reading at [Spec], then engine.go
+// Of weft: cpuwork, cpuwork/batch and cpuwork/files/durable. Start reading at [Spec], then engine.go
 // for one attempt and gate.go for when it may be made. Package fetchtest is the
 // server it is tested against.
 package fetch

@@ -13,8 +13,6 @@ import (
 	"os"
 	"sync"
 
-	"golang.org/x/sys/unix"
-
 	"weft/cpuwork"
 	"weft/cpuwork/batch"
 )
@@ -180,7 +178,7 @@ func (l *load) Answer(item batch.Named, r cpuwork.Result) (batch.Line, error) {
 	if err := json.Unmarshal(r.Output, &a); err != nil {
 		return line, fmt.Errorf("decode answer: %w", err)
 	}
-	line.OK = true
+	line.OK, line.Wrote = true, a.Path
 	if !a.Skipped && !a.NotModified {
 		line.Bytes = a.Bytes
 	}
@@ -202,33 +200,8 @@ func itemError(err error) *cpuwork.ItemError {
 	return cpuwork.Failf("failed", "", "%v", err)
 }
 
-// Finish makes the files durable.
-func (l *load) Finish(context.Context, *batch.Summary) error {
-	if l.writes && !l.spec.Sync {
-		if err := syncDirectory(l.spec.To); err != nil {
-			return err
-		}
-	}
-	return l.Close()
-}
-
-// syncDirectory writes back the file system that a directory is on: one call,
-// where every file's own would wait for the disk each time.
-func syncDirectory(path string) error {
-	dir, err := os.Open(path) // #nosec G304 -- the user's own directory
-	if errors.Is(err, os.ErrNotExist) {
-		return nil // no item came so far
-	}
-	if err != nil {
-		return fmt.Errorf("open directory: %w", err)
-	}
-	err = unix.Syncfs(int(dir.Fd()))
-	_ = dir.Close() // only synced
-	if err != nil {
-		return fmt.Errorf("sync directory: %w", err)
-	}
-	return nil
-}
+// Finish has nothing to add: the files are durable already.
+func (l *load) Finish(context.Context, *batch.Summary) error { return l.Close() }
 
 // Close ends what the job holds in this process, and removes partial files of
 // items that were begun and never answered.

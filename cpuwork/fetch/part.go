@@ -8,9 +8,13 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"weft/cpuwork/files/durable"
 )
 
 // A file is written under a dot-name beside its own and renamed when it is
@@ -19,7 +23,8 @@ import (
 const (
 	partSuffix = ".weft-part"
 	noteSuffix = ".weft-note"
-	noteAfter  = 1 << 20 // bytes, from which a note is written at once and not only at an error
+	noteAfter  = 1 << 20   // bytes, from which a note is written at once and not only at an error
+	settleAt   = 256 << 20 // bytes, of which a power cut may cost as many
 	dirMode    = 0o755
 	fileMode   = 0o644
 )
@@ -34,6 +39,27 @@ type note struct {
 	URL string `json:"url"` // as listed
 	validators
 	Total int64 `json:"total"` // bytes; -1: unknown
+
+	Boot    string `json:"boot"`    // of the machine, as the note was written
+	Durable int64  `json:"durable"` // bytes that were on the disk by then
+}
+
+// boot is the machine's present run; "" if that cannot be told.
+var boot = sync.OnceValue(func() string {
+	id, _ := os.ReadFile("/proc/sys/kernel/random/boot_id") // "" says it
+	return strings.TrimSpace(string(id))
+})
+
+// have is how many bytes of a part of that size are what was written to it. A power
+// cut may leave holes where the disk had not come to.
+func (n *note) have(size int64) int64 {
+	switch {
+	case n.Boot == boot() && n.Boot != "":
+		return size
+	case size < n.Durable:
+		return 0
+	}
+	return n.Durable
 }
 
 // partial is a file that is being written. Its descriptor is locked, so that no
@@ -122,11 +148,15 @@ func openNoted(dir *os.Root, name, url string, limit int64) (*partial, error) {
 	p.noted = true
 	var n note
 	err = json.Unmarshal(data, &n)
-	if err != nil || n.URL != url || n.condition() == "" || p.size == 0 || p.size > limit || n.Total >= 0 && p.size >= n.Total {
+	have := n.have(p.size)
+	if err != nil || n.URL != url || n.condition() == "" || have <= 0 || have > limit || n.Total >= 0 && have >= n.Total {
 		return p, p.restart()
 	}
 	p.note = n
-	return p, nil
+	if err := p.shorten(have); err != nil || n.Boot == boot() {
+		return p, err
+	}
+	return p, p.writeNote() // what comes now is of this run
 }
 
 func readNote(dir *os.Root, name string) ([]byte, error) {
@@ -150,19 +180,40 @@ func (p *partial) restart() error {
 	p.note = note{}
 	if p.noted {
 		p.noted = false
-		if err := p.dir.Remove(noteName(p.name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("remove note: %w", err)
+		if err := p.forgetNote(); err != nil {
+			return err
 		}
 	}
-	if p.size == 0 {
+	return p.shorten(0)
+}
+
+// forgetNote removes the note for good: it is not to be found after a power cut,
+// beside a part of another version.
+func (p *partial) forgetNote() error {
+	if err := p.dir.Remove(noteName(p.name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove note: %w", err)
+	}
+	dir, err := p.dir.Open(path.Dir(p.name))
+	if err != nil {
+		return fmt.Errorf("remove note: %w", err)
+	}
+	if err := errors.Join(dir.Sync(), dir.Close()); err != nil {
+		return fmt.Errorf("remove note: %w", err)
+	}
+	return nil
+}
+
+// shorten leaves the first bytes of the file.
+func (p *partial) shorten(size int64) error {
+	if p.size == size {
 		return nil
 	}
-	p.size = 0
-	if err := p.file.Truncate(0); err != nil {
-		return fmt.Errorf("empty partial file: %w", err)
+	p.size = size
+	if err := p.file.Truncate(size); err != nil {
+		return fmt.Errorf("shorten partial file: %w", err)
 	}
-	if _, err := p.file.Seek(0, io.SeekStart); err != nil {
-		return fmt.Errorf("empty partial file: %w", err)
+	if _, err := p.file.Seek(size, io.SeekStart); err != nil {
+		return fmt.Errorf("shorten partial file: %w", err)
 	}
 	return nil
 }
@@ -171,13 +222,27 @@ func (p *partial) restart() error {
 func (p *partial) Write(b []byte) (int, error) {
 	n, err := p.file.Write(b)
 	p.size += int64(n)
-	if err == nil && !p.noted && p.size >= noteAfter && p.note.condition() != "" {
+	switch {
+	case err != nil || p.note.condition() == "":
+	case p.size-p.note.Durable >= settleAt:
+		err = p.settle()
+	case !p.noted && p.size >= noteAfter:
 		err = p.writeNote()
 	}
 	return n, err
 }
 
+// settle makes what there is durable, and notes that.
+func (p *partial) settle() error {
+	if err := p.file.Sync(); err != nil {
+		return fmt.Errorf("sync partial file: %w", err)
+	}
+	p.note.Durable = p.size
+	return p.writeNote()
+}
+
 func (p *partial) writeNote() error {
+	p.note.Boot = boot()
 	data, err := json.Marshal(p.note)
 	if err != nil {
 		return fmt.Errorf("encode note: %w", err)
@@ -191,7 +256,7 @@ func (p *partial) writeNote() error {
 }
 
 // commit gives the complete file its name.
-func (p *partial) commit(sync bool, modified time.Time) (err error) {
+func (p *partial) commit(fsync bool, modified time.Time) (err error) {
 	defer func() {
 		if closed := p.file.Close(); err == nil {
 			err = closed
@@ -200,10 +265,12 @@ func (p *partial) commit(sync bool, modified time.Time) (err error) {
 			p.remove()
 		}
 	}()
-	if sync {
-		if err := p.file.Sync(); err != nil {
-			return fmt.Errorf("sync file: %w", err)
-		}
+	settle := durable.Settle
+	if fsync {
+		settle = (*os.File).Sync
+	}
+	if err := settle(p.file); err != nil { // a name is of a whole file, whatever happens
+		return fmt.Errorf("sync file: %w", err)
 	}
 	if !modified.IsZero() {
 		if err := p.dir.Chtimes(partName(p.name), time.Time{}, modified); err != nil {
@@ -225,10 +292,7 @@ func (p *partial) keep() error {
 	if p.size == 0 || p.note.condition() == "" {
 		return p.drop()
 	}
-	err := error(nil)
-	if !p.noted {
-		err = p.writeNote()
-	}
+	err := p.settle()
 	if closed := p.file.Close(); err == nil {
 		err = closed
 	}

@@ -3,6 +3,7 @@ package fetch
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -55,7 +56,7 @@ func TestResume(t *testing.T) {
 func TestResumeFromWrongNotes(t *testing.T) {
 	s := start(t, fetchtest.Config{})
 	url := s.URL + "/ok/100000"
-	good := note{URL: url, validators: validators{ETag: fetchtest.Version}, Total: 100000}
+	good := note{URL: url, validators: validators{ETag: fetchtest.Version}, Total: 100000, Boot: boot()}
 	change := func(f func(*note)) note {
 		n := good
 		f(&n)
@@ -106,6 +107,46 @@ func TestResumeFromWrongNotes(t *testing.T) {
 				t.Errorf("resumed %d bytes", a.Resumed)
 			}
 		})
+	}
+}
+
+// After a power cut only what was on the disk is gone on with.
+func TestResumeAfterPowerCut(t *testing.T) {
+	s := start(t, fetchtest.Config{})
+	url := s.URL + "/ok/100000"
+	for _, c := range []struct{ durable, part, resumed int64 }{
+		{3000, 4000, 3000}, {3000, 3000, 3000}, {0, 4000, 0}, {5000, 4000, 0}, {-1, 4000, 0}, {100000, 100000, 0},
+	} {
+		dir := t.TempDir()
+		data, err := json.Marshal(note{URL: url, validators: validators{ETag: fetchtest.Version}, Total: 100000, Boot: "another", Durable: c.durable})
+		if err != nil {
+			t.Fatal(err)
+		}
+		part := make([]byte, c.part) // with a hole
+		copy(part[:max(0, min(c.durable, c.part))], fetchtest.Body(c.part))
+		for file, b := range map[string][]byte{partName("f"): part, noteName("f"): data} {
+			if err := os.WriteFile(filepath.Join(dir, file), b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		a := must(t, engineOf(t, local(into(dir))), url+"\tf")
+		if got, _ := os.ReadFile(filepath.Join(dir, "f")); !bytes.Equal(got, fetchtest.Body(100000)) || a.Resumed != c.resumed {
+			t.Errorf("%+v: a file of %d bytes: %+v", c, len(got), a)
+		}
+	}
+}
+
+// What an attempt leaves is on the disk, and its note says so.
+func TestPartIsDurable(t *testing.T) {
+	s := start(t, fetchtest.Config{})
+	dir := t.TempDir()
+	if _, failed := get(t, engineOf(t, local(into(dir))), s.URL+"/flaky/3000000/2000000\tf"); failed == nil {
+		t.Fatal("it came at once")
+	}
+	text, err := os.ReadFile(filepath.Join(dir, noteName("f")))
+	var n note
+	if err := errors.Join(err, json.Unmarshal(text, &n)); err != nil || n.Durable != 2000000 || n.Boot == "" || n.Boot != boot() {
+		t.Errorf("note %s: %v", text, err)
 	}
 }
 

@@ -54,7 +54,7 @@ type Spec struct {
 	BreakSeconds float64 `json:"break_seconds,omitempty"` // for how long nobody asks the host then; default 10
 
 	KeepPartial  bool `json:"keep_partial,omitempty"`  // keep what came of files that failed, for the next job to go on from
-	Sync         bool `json:"sync,omitempty"`          // fsync every file; otherwise once, when the job ends
+	Sync         bool `json:"sync,omitempty"`          // fsync every file by itself; otherwise many at once
 	AllowPrivate bool `json:"allow_private,omitempty"` // also addresses that are not on the public internet
 }
 

@@ -35,5 +35,11 @@
 // byte and a name an entry, and 8 bytes for its place, so 30 MB for a million of
 // files; only the directories on the way down are held.
 //
-// Start reading at [Spec.All]. The package imports weft/cpuwork for its errors.
+// # Items
+//
+// [Items], [Spec.Each] and [Entry.Read] make a job's items of a list, for the
+// workloads whose items are files or are in files.
+//
+// Start reading at [Spec.All]. Of weft it imports cpuwork, for its errors, and
+// cpuwork/batch, for what an item is.
 package files

@@ -70,6 +70,7 @@ type task struct {
 	spec    any // with defaults filled in
 	name    string
 	open    func() (batch.Load, error)
+	lists   []list                                      // files that have to be there when the job begins
 	freeze  func(ctx context.Context, dir string) error // keeps what lists the items, before open; nil: nothing can change
 	pool    cpuwork.Kind                                // that suits it
 	workers int                                         // of that pool; 0: its own default

@@ -33,12 +33,12 @@ func parseSHA256(js json.RawMessage) (task, error) {
 	if err := s.Check(); err != nil {
 		return task{}, withTry(err)
 	}
-	list := s
-	list.Output = "" // nothing is written by who only counts
+	counted := s
+	counted.Output = "" // nothing is written by who only counts
 	return task{
 		spec: s, name: nameOf("sha256", &s.Files), open: func() (batch.Load, error) { return sha256.New(s) },
-		list: func() (batch.Load, error) { return sha256.New(list) }, freeze: freezing(&s.Files),
-		pool: cpuwork.Goroutine, perItem: 4 << 20,
+		list: func() (batch.Load, error) { return sha256.New(counted) }, freeze: freezing(&s.Files),
+		lists: listsOf(&s.Files, s.Verify), pool: cpuwork.Goroutine, perItem: 4 << 20,
 	}, nil
 }
 
@@ -64,7 +64,7 @@ func parseJPEG(js json.RawMessage) (task, error) {
 	t.Options = s.Options
 	open := func() (batch.Load, error) { return jpeg.New(s) }
 	return task{
-		spec: t, name: nameOf("jpeg", &t.Files), open: open, list: open, freeze: freezing(&t.Files),
+		spec: t, name: nameOf("jpeg", &t.Files), open: open, list: open, freeze: freezing(&t.Files), lists: listsOf(&t.Files, false),
 		// A C library that reads what strangers wrote belongs into a process of its own.
 		pool: cpuwork.Process, perItem: 256 << 20,
 	}, nil
@@ -87,8 +87,8 @@ func parseFetch(js json.RawMessage) (task, error) {
 	}
 	return task{
 		spec: s, name: name, open: func() (batch.Load, error) { return fetch.New(s) }, freeze: freezingLists(s.Lists),
-		spread: func(processes int) { s.Processes = processes },
-		pool:   cpuwork.Event, workers: s.Concurrency, retries: 4, perItem: 256 << 10,
+		lists: listsAt("/lists", s.Lists), spread: func(processes int) { s.Processes = processes },
+		pool: cpuwork.Event, workers: s.Concurrency, retries: 4, perItem: 256 << 10,
 	}, nil
 }
 
@@ -101,15 +101,17 @@ func parsePrimes(js json.RawMessage) (task, error) {
 		return task{}, withTry(err)
 	}
 	name := "primes"
+	var lists []list
 	var freeze func(context.Context, string) error
 	if s.Files != nil {
-		name, freeze = nameOf("primes", s.Files), freezing(s.Files)
+		name, freeze, lists = nameOf("primes", s.Files), freezing(s.Files), listsOf(s.Files, true)
 	}
 	if len(s.Numbers) > 0 {
 		name = "primes " + s.Numbers[0]
 	}
 	open := func() (batch.Load, error) { return primes.New(s) }
-	t := task{spec: s, name: name, open: open, list: open, freeze: freeze, pool: cpuwork.Goroutine, perItem: 1 << 20}
+	t := task{spec: s, name: name, open: open, list: open, freeze: freeze, lists: lists,
+		pool: cpuwork.Goroutine, perItem: 1 << 20}
 	if s.First {
 		t.stop, t.answers = cpuwork.StopOnSuccess, notPrime
 	}

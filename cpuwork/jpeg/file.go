@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"weft/cpuwork"
+	"weft/cpuwork/files/durable"
 )
 
 // An Answer says what became of one file.
@@ -32,8 +33,8 @@ type Answer struct {
 
 // ConvertFile converts the file in to the file out and makes out's directories.
 // Nothing half-written is ever to be seen under the name out, and nothing that is
-// there is replaced without Options.Force. Errors of the files are
-// [cpuwork.ItemError]s.
+// there is replaced without Options.Force; not even a power cut leaves less than
+// all of it there. Errors of the files are [cpuwork.ItemError]s.
 func (c *Converter) ConvertFile(ctx context.Context, in, out string) (Answer, error) {
 	a := Answer{Output: out}
 	if !c.opts.Force {
@@ -234,15 +235,19 @@ func rename(temp, path string) error {
 	return os.Remove(temp)
 }
 
+// fill writes a file that has no name yet, or not its own: its content is to be on
+// the disk before that.
 func fill(f *os.File, data []byte, modified time.Time) error {
 	if _, err := f.Write(data); err != nil {
 		return err
 	}
-	if modified.IsZero() {
-		return nil
+	if !modified.IsZero() {
+		at := unix.NsecToTimeval(modified.UnixNano())
+		if err := unix.Futimes(int(f.Fd()), []unix.Timeval{at, at}); err != nil { // #nosec G115 -- a descriptor
+			return err
+		}
 	}
-	at := unix.NsecToTimeval(modified.UnixNano())
-	return unix.Futimes(int(f.Fd()), []unix.Timeval{at, at}) // #nosec G115 -- a descriptor
+	return durable.Settle(f)
 }
 
 func tempName(dir string) string {

@@ -6,10 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"os"
-	"path/filepath"
-
-	"golang.org/x/sys/unix"
 
 	"weft/cpuwork"
 	"weft/cpuwork/batch"
@@ -31,7 +27,7 @@ func New(spec Spec) (batch.Load, error) {
 	default:
 		spec.Inputs = pathList{paths: spec.Paths, root: spec.Root}
 	}
-	return &load{spec: spec, params: params, encoders: map[string]int64{}, synced: map[uint64]string{}}, nil
+	return &load{spec: spec, params: params, encoders: map[string]int64{}}, nil
 }
 
 type load struct {
@@ -40,8 +36,6 @@ type load struct {
 
 	bytesOut, skipped int64
 	encoders          map[string]int64 // pictures by encoder
-	lastDir           string
-	synced            map[uint64]string // by device: a directory on it that results went to
 }
 
 func (l *load) Work() (cpuwork.Work, []byte) { return Work, l.params }
@@ -88,7 +82,7 @@ func (l *load) Answer(item batch.Named, r cpuwork.Result) (batch.Line, error) {
 	if err := json.Unmarshal(r.Output, &a); err != nil {
 		return line, fmt.Errorf("read the answer to item %d: %w", item.Index, err)
 	}
-	line.OK, line.Bytes = true, a.BytesIn
+	line.OK, line.Bytes, line.Wrote = true, a.BytesIn, a.Output
 	line.Output = map[string]any{"output": a.Output}
 	if a.Skipped {
 		l.skipped++
@@ -100,44 +94,16 @@ func (l *load) Answer(item batch.Named, r cpuwork.Result) (batch.Line, error) {
 	line.Output["format"], line.Output["encoder"] = a.Format, a.Encoder
 	l.bytesOut += a.BytesOut
 	l.encoders[a.Encoder]++
-	l.wrote(filepath.Dir(a.Output))
 	return line, nil
 }
 
-// wrote remembers a directory for each file system that got results.
-func (l *load) wrote(dir string) {
-	if dir == l.lastDir {
-		return
-	}
-	l.lastDir = dir
-	var st unix.Stat_t
-	if unix.Stat(dir, &st) == nil {
-		l.synced[st.Dev] = dir
-	}
-}
-
-// Finish asks the file systems for what they have not yet written to disk, once for
-// each and not once for each picture: a job that has succeeded survives the power.
+// Finish tells what only this kind knows: the results are durable already.
 func (l *load) Finish(_ context.Context, s *batch.Summary) error {
-	for _, dir := range l.synced {
-		if err := syncfs(dir); err != nil {
-			return fmt.Errorf("sync %s: %w", dir, err)
-		}
-	}
 	if s.Kind == nil {
 		s.Kind = map[string]any{}
 	}
 	s.Kind["bytes_out"], s.Kind["skipped"], s.Kind["encoders"] = l.bytesOut, l.skipped, l.encoders
 	return nil
-}
-
-func syncfs(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = f.Close() }() // read only: nothing is lost
-	return unix.Syncfs(int(f.Fd()))  // #nosec G115 -- a descriptor
 }
 
 var _ batch.Load = (*load)(nil)

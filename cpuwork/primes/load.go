@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"strconv"
 
@@ -84,63 +85,32 @@ func (l *load) Count() int64 {
 
 // Items implements [batch.Load].
 func (l *load) Items(ctx context.Context) iter.Seq2[batch.Item, error] {
-	return func(yield func(batch.Item, error) bool) {
-		wanted := true
-		l.items(ctx, func(item batch.Item) bool {
-			if ctx.Err() != nil {
-				return false
-			}
-			wanted = yield(item, nil)
-			return wanted
-		})
-		if err := ctx.Err(); err != nil && wanted {
-			yield(batch.Item{}, err)
-		}
-	}
-}
-
-// items yields everything until yield is false.
-func (l *load) items(ctx context.Context, yield func(batch.Item) bool) {
-	for _, text := range l.spec.Numbers {
-		if !token(text, yield) {
-			return
-		}
-	}
-	if l.spec.Files == nil {
-		return
-	}
-	for entry := range l.spec.Files.All(ctx) {
-		if entry.Err != nil {
-			if !yield(batch.Item{Name: entry.Name, Failed: entry.Err}) {
+	return files.Items(ctx, func(yield files.Yield) {
+		for _, text := range l.spec.Numbers {
+			if !token(text, yield) {
 				return
 			}
-			continue
 		}
-		if !file(entry, yield) {
-			return
+		if l.spec.Files != nil {
+			l.spec.Files.Each(ctx, yield, func(entry files.Entry) bool { return file(entry, yield) })
 		}
-	}
+	})
 }
 
-func file(entry files.Entry, yield func(batch.Item) bool) bool {
-	f, problem := files.Open(entry.Path)
-	if problem != nil {
-		return yield(batch.Item{Name: entry.Name, Failed: problem})
-	}
-	defer func() { _ = f.Close() }() // only read
-	going := true
-	err := tokens(f, func(text string) bool {
-		going = token(text, yield)
-		return going
+// file yields the items of the numbers and ranges in a file.
+func file(entry files.Entry, yield files.Yield) bool {
+	return entry.Read(yield, func(r io.Reader) (going bool, err error) {
+		going = true
+		err = tokens(r, func(text string) bool {
+			going = token(text, yield)
+			return going
+		})
+		return going, err
 	})
-	if err != nil && going {
-		return yield(batch.Item{Name: entry.Name, Failed: files.Error("read", err)})
-	}
-	return going
 }
 
 // token yields the items of a number or range.
-func token(text string, yield func(batch.Item) bool) bool {
+func token(text string, yield files.Yield) bool {
 	v, isRange, problem := parse(text)
 	if problem != nil {
 		return yield(batch.Item{Name: text, Failed: problem})

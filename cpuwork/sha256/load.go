@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"sync/atomic"
 	"unicode/utf8"
@@ -53,80 +54,49 @@ func (l *load) Count() int64 {
 
 // Items implements [batch.Load].
 func (l *load) Items(ctx context.Context) iter.Seq2[batch.Item, error] {
-	return func(yield func(batch.Item, error) bool) {
-		wanted := true
-		l.items(ctx, func(item batch.Item) bool {
-			if ctx.Err() != nil {
-				return false
+	return files.Items(ctx, func(yield files.Yield) {
+		l.malformed.Store(0)
+		l.spec.Files.Each(ctx, yield, func(entry files.Entry) bool {
+			if l.spec.Verify {
+				return l.listed(entry, yield)
 			}
-			wanted = yield(item, nil)
-			return wanted
+			return yield(item(entry.Name, request{path: entry.Path}))
 		})
-		if err := ctx.Err(); err != nil && wanted {
-			yield(batch.Item{}, err)
-		}
-	}
-}
-
-// items yields everything until yield is false.
-func (l *load) items(ctx context.Context, yield func(batch.Item) bool) {
-	l.malformed.Store(0)
-	for entry := range l.spec.Files.All(ctx) {
-		var going bool
-		switch {
-		case entry.Err != nil:
-			going = yield(failedItem(entry.Name, entry.Err))
-		case l.spec.Verify:
-			going = l.listed(entry, yield)
-		default:
-			going = yield(item(entry.Name, request{path: entry.Path}))
-		}
-		if !going {
-			return
-		}
-	}
+	})
 }
 
 func item(name string, r request) batch.Item {
 	return batch.Item{Name: name, Item: cpuwork.Item{Data: r.encode()}}
 }
 
-func failedItem(name string, err *cpuwork.ItemError) batch.Item {
-	return batch.Item{Name: name, Failed: err}
-}
-
 // listed yields the files of one list of digests.
-func (l *load) listed(list files.Entry, yield func(batch.Item) bool) bool {
-	f, problem := files.Open(list.Path)
-	if problem != nil {
-		return yield(failedItem(list.Name, problem))
+func (l *load) listed(list files.Entry, yield files.Yield) bool {
+	fail := func(code, format string, args ...any) bool {
+		return yield(batch.Item{Name: list.Name, Failed: cpuwork.Failf(code, "", format, args...)})
 	}
-	defer func() { _ = f.Close() }() // only read
-	going, proper, entry := true, 0, 0
-	err := checksums(f, func(c Checksum, ok bool) bool {
-		entry++
-		switch {
-		case ok:
-			proper++
-			sum := c.Sum
-			going = yield(item(c.Name, request{path: l.spec.Files.Resolve(c.Name), expected: &sum}))
-		default:
-			l.malformed.Add(1)
-			if l.spec.Strict {
-				going = yield(failedItem(list.Name, cpuwork.Failf("malformed", "", "checksum %d is malformed", entry)))
+	return list.Read(yield, func(r io.Reader) (going bool, err error) {
+		proper, entry := 0, 0
+		going = true
+		err = checksums(r, func(c Checksum, ok bool) bool {
+			entry++
+			switch {
+			case ok:
+				proper++
+				sum := c.Sum
+				going = yield(item(c.Name, request{path: l.spec.Files.Resolve(c.Name), expected: &sum}))
+			default:
+				l.malformed.Add(1)
+				if l.spec.Strict {
+					going = fail("malformed", "checksum %d is malformed", entry)
+				}
 			}
+			return going
+		})
+		if going && err == nil && proper == 0 {
+			going = fail("no_checksums", "no line of it is a SHA256 checksum")
 		}
-		return going
+		return going, err
 	})
-	switch {
-	case !going:
-		return false
-	case err != nil:
-		return yield(failedItem(list.Name, files.Error("read list", err)))
-	case proper == 0:
-		return yield(failedItem(list.Name, cpuwork.Failf("no_checksums", "", "no line of it is a SHA256 checksum")))
-	}
-	return true
 }
 
 // Answer implements [batch.Load].
