@@ -51,7 +51,12 @@ type jobMsg api.Job
 
 type barSink struct{ ui *tea.Program }
 
-var _ sink = barSink{}
+var (
+	_ sink    = barSink{}
+	_ chooser = barSink{}
+)
+
+func (barSink) types() []string { return standingTypes }
 
 func (s barSink) begin(jobs []*api.Job) {
 	for _, j := range jobs {

@@ -116,6 +116,11 @@ func (p *program) complete(ctx context.Context, words []string) []candidate {
 	switch {
 	case pending != "":
 		all = flagValues(v, pending)
+		if i := strings.LastIndexByte(cur, ','); i >= 0 && slices.Contains(severalValues, pending) {
+			for k := range all {
+				all[k].word = cur[:i+1] + all[k].word
+			}
+		}
 	case strings.HasPrefix(cur, "-"):
 		all = p.flagNames(v)
 	case v == nil:
@@ -196,6 +201,9 @@ func (p *program) flagNames(v *verb) []candidate {
 	return out
 }
 
+// severalValues are flags that take several values with commas between them.
+var severalValues = []string{"state", "s", "kind", "k"}
+
 // flagValues returns the values of flags that have a few; none lets the shell
 // complete file names.
 func flagValues(v *verb, name string) []candidate {
@@ -203,7 +211,7 @@ func flagValues(v *verb, name string) []candidate {
 		"output": outputs, "o": outputs, "sort": append(sortNames()[:len(orders)], metricNames...),
 		"device": {"auto", "cpu", "gpu", "gpu:0"}, "optimizer": {"adamw", "adam", "sgd", "rmsprop"},
 		"loss":      {"cross_entropy", "mse", "bce_with_logits", "huber"},
-		"log-level": logLevels, "state": stateNames(), "s": stateNames(),
+		"log-level": logLevels, "state": stateNames(), "s": stateNames(), "kind": kindNames(), "k": kindNames(),
 		"by": append(slices.Clone(usageBys), "label="), "since": {"24h", "7d", "30d"}, "until": {"24h", "7d"},
 		"pool": pools, "subsampling": {"4:2:0", "4:4:4"}, "encoder": {"auto", "libturbojpeg", "jpegn", "image/jpeg"},
 		"existing": existingOf(v),
@@ -237,13 +245,7 @@ func existingOf(v *verb) []string {
 	return []string{"skip", "update", "overwrite"}
 }
 
-func stateNames() []string {
-	names := make([]string, len(api.States))
-	for i, s := range api.States {
-		names[i] = string(s)
-	}
-	return names
-}
+func stateNames() []string { return namesOf(api.States) }
 
 // completeStates says which jobs a verb can be used on.
 var completeStates = map[string][]api.State{

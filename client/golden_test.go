@@ -93,7 +93,9 @@ func TestLs(t *testing.T) {
 		line("ls --label sweep=a -a"), line("ls 2 4"), line("ls 99"), line("-o id ls --state queued,paused"),
 		line("ls -a --sort -elapsed -o id"), line("ls -a --sort val_accuracy -o id"), line("ls -a --sort name -o id"),
 		line("ls --state succeded"), line("ls --sort bogus"), line("ls -q -o json"), line("ls x"), line("ls --label x"),
-		line("ls -w"), line("ls -w -o json"), line("ls --label sweep=none"))
+		line("ls -w"), line("ls -w -o json"), line("ls --label sweep=none"),
+		line("ls -a --kind sha256,jpeg"), line("ls -a -k fetch --kind primes -q"), line("ls --kind train --state paused -q"),
+		line("ls --kind train -q 4"), line("ls --kind fetch --label sweep=none"), line("ls --kind jepg"), line("ls --kind train,bake"))
 	session(t, "ls-json", newRecorded(), "", line("ls --state failed -o json"), line("ls -o jsonl -a --label sweep=a"),
 		line("ls -o json --label sweep=none"), line("ls -o json --sort name --state paused"))
 	session(t, "ls-empty", &recorded{}, "", line("ls"), line("ls -a"), line("ls -o json"), line("ls -o jsonl"),
@@ -170,7 +172,8 @@ func TestCompletion(t *testing.T) {
 		line("completion bash"), line("completion zsh"), line("completion fish"),
 		line("__complete ca"), line("__complete cancel --"), append(line("__complete cancel"), ""),
 		append(line("__complete -o"), ""),
-		line("__complete -H x ls --state s"), append(line("__complete model 1 -o"), ""),
+		line("__complete -H x ls --state s"), append(line("__complete ls --kind"), ""), line("__complete ls -k train,f"),
+		line("__complete ls -a --state failed,c"), append(line("__complete model 1 -o"), ""),
 		line("__complete train --data d"),
 		append(line("__complete completion"), ""), append(line("__complete train"), ""), line("__complete help p"))
 }

@@ -24,6 +24,7 @@ type lsOptions struct {
 	quiet  bool
 	watch  bool
 	states []api.State
+	kinds  []api.Kind
 	labels map[string]string
 	sort   string
 }
@@ -42,6 +43,8 @@ is left out.`,
 				&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "ids only, one a line"},
 				&cli.StringSliceFlag{Name: "state", Aliases: []string{"s"},
 					Usage: "only jobs in `STATE`: queued, running, paused, succeeded, failed, cancelled; may be repeated"},
+				&cli.StringSliceFlag{Name: "kind", Aliases: []string{"k"},
+					Usage: "only jobs of `KIND`: " + strings.Join(kindNames(), ", ") + "; may be repeated, or several with commas"},
 				&cli.StringSliceFlag{Name: "label", Aliases: []string{"l"},
 					Usage: "only jobs with the label `KEY=VALUE`; several must all match"},
 				&cli.StringFlag{Name: "sort", Value: "id",
@@ -60,6 +63,9 @@ is left out.`,
 				if o.states, err = parseStates(c.StringSlice("state")); err != nil {
 					return err
 				}
+				if o.kinds, err = parseKinds(c.StringSlice("kind")); err != nil {
+					return err
+				}
 				if o.labels, err = parseLabels(c.StringSlice("label")); err != nil {
 					return err
 				}
@@ -69,6 +75,7 @@ is left out.`,
 		examples: []example{
 			{"weft ls", "what is queued, running or paused"},
 			{"weft ls -a --label sweep=digits-mlp --sort -val_accuracy", "a sweep, the best first"},
+			{"weft ls -a --kind sha256,jpeg", "what was hashed, and what pictures became"},
 			{"weft rm $(weft ls -q --state failed)", "forget what failed"},
 			{"weft ls -a -o jsonl", "one JSON object a line, for jq"},
 		},
@@ -106,8 +113,10 @@ func (p *program) ls(ctx context.Context, o lsOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := missing(o.ids, jobs); err != nil {
-		return err
+	if !o.filtered() { // a job that does not match may be there all the same
+		if err := missing(o.ids, jobs); err != nil {
+			return err
+		}
 	}
 	slices.SortStableFunc(jobs, order)
 	if p.global.output != outTable && p.global.output != outWide {
@@ -122,17 +131,22 @@ func (p *program) ls(ctx context.Context, o lsOptions) error {
 
 // filter is what the daemon is asked for: it filters, so that little is sent.
 func (o lsOptions) filter() api.Filter {
-	f := api.Filter{IDs: o.ids, States: o.states, Labels: o.labels}
+	f := api.Filter{IDs: o.ids, States: o.states, Kinds: o.kinds, Labels: o.labels}
 	if len(f.States) == 0 && !o.all && len(o.ids) == 0 {
 		f.States = activeStates
 	}
 	return f
 }
 
+// filtered reports whether not all jobs are wanted, those that have ended aside.
+func (o *lsOptions) filtered() bool {
+	return len(o.states) > 0 || len(o.kinds) > 0 || len(o.labels) > 0
+}
+
 // nothingListed says so to a person, on stderr: scripts get an empty list.
 func (p *program) nothingListed(o lsOptions) error {
 	what := "no jobs match"
-	if len(o.states) == 0 && len(o.labels) == 0 {
+	if !o.filtered() {
 		what = "no jobs yet; weft train submits one"
 		if !o.all {
 			what = "no active jobs; weft ls -a lists those that have ended"
@@ -229,27 +243,39 @@ func reasonText(j *api.Job) string {
 	return j.Reason
 }
 
-func parseStates(names []string) ([]api.State, error) {
-	var states []api.State
-	for _, arg := range names {
+func parseStates(args []string) ([]api.State, error) { return oneOf("state", args, api.States) }
+
+func parseKinds(args []string) ([]api.Kind, error) { return oneOf("kind", args, api.Kinds) }
+
+// oneOf reads a flag's arguments, each one or more of the values that there are,
+// with commas between them.
+func oneOf[T ~string](flag string, args []string, values []T) ([]T, error) {
+	var chosen []T
+	for _, arg := range args {
 		for _, name := range strings.Split(arg, ",") {
-			s := api.State(name)
-			if !slices.Contains(api.States, s) {
-				all := make([]string, len(api.States))
-				for i, s := range api.States {
-					all[i] = string(s)
-				}
+			if !slices.Contains(values, T(name)) {
+				all := namesOf(values)
 				hint := "one of " + strings.Join(all, ", ")
 				if n := nearest.Name(name, all); n != "" {
-					hint = "--state " + n
+					hint = "--" + flag + " " + n
 				}
-				return nil, usagef(hint, "unknown state %q", name)
+				return nil, usagef(hint, "unknown %s %q", flag, name)
 			}
-			states = append(states, s)
+			chosen = append(chosen, T(name))
 		}
 	}
-	return states, nil
+	return chosen, nil
 }
+
+func namesOf[T ~string](values []T) []string {
+	names := make([]string, len(values))
+	for i, v := range values {
+		names[i] = string(v)
+	}
+	return names
+}
+
+func kindNames() []string { return namesOf(api.Kinds) }
 
 // later is a moment after every job's start: running jobs compare by it.
 var later = time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)

@@ -219,6 +219,7 @@ func (d *recorded) list(w http.ResponseWriter, r *http.Request) {
 	list := api.JobList{Jobs: []api.Job{}}
 	for _, j := range d.jobs {
 		ok := len(q["state"]) == 0 || slices.Contains(q["state"], string(j.State))
+		ok = ok && (len(q["kind"]) == 0 || slices.Contains(q["kind"], string(j.Kind)))
 		ok = ok && (len(q["id"]) == 0 || slices.Contains(q["id"], strconv.FormatInt(j.ID, 10)))
 		for _, l := range q["label"] {
 			k, v, _ := strings.Cut(l, "=")

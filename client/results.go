@@ -1,11 +1,8 @@
 package client
 
 import (
-	"bufio"
-	"cmp"
 	"context"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -76,51 +73,22 @@ func (p *program) results(ctx context.Context, id int64, failed bool) error {
 	if err != nil {
 		return err
 	}
-	items, err := readItems(ctx, c, id, failed)
-	switch {
-	case err != nil:
+	w := p.itemsWriter(job, failed)
+	items, err := readItems(ctx, c, id, failed, w.see)
+	if err != nil {
 		return err
+	}
+	defer items.close()
+	switch {
 	case p.global.output == outJSON:
-		return p.writeJSON(items)
-	case len(items) == 0 && failed:
+	case items.count == 0 && failed:
 		fmt.Fprintf(p.stderr, "no item of job %d has failed\n", id)
 		return nil
-	case len(items) == 0 && !job.State.Final():
+	case items.count == 0 && !job.State.Final():
 		fmt.Fprintf(p.stderr, "job %d has no results yet: it is %s\n", id, job.State)
 		return nil
-	case failed:
-		return p.writeFailedItems(taskOf(job), items)
 	}
-	return p.writeItems(job, items)
-}
-
-// readItems reads a job's results, in the order of its input.
-func readItems(ctx context.Context, c *api.Client, id int64, failed bool) ([]itemLine, error) {
-	body, err := c.Results(ctx, id, failed)
-	if err != nil {
-		return nil, err
-	}
-	defer body.Close()
-	items := []itemLine{}
-	lines := bufio.NewReader(body)
-	for {
-		text, err := lines.ReadBytes('\n')
-		if len(text) > 0 && (err == nil || errors.Is(err, io.EOF)) {
-			var one itemLine
-			if json.Unmarshal(text, &one) != nil {
-				return nil, fmt.Errorf("read results of job %d: line %d is not what was expected", id, len(items)+1)
-			}
-			items = append(items, one)
-		}
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read results of job %d: %w", id, err)
-		}
-	}
-	slices.SortStableFunc(items, func(a, b itemLine) int { return cmp.Compare(a.Index, b.Index) })
-	return items, nil
+	return w.write(items)
 }
 
 // name is the item's name in the bytes that it has, which may not be UTF-8.
@@ -151,11 +119,7 @@ func (p *program) tellItems(ctx context.Context, c *api.Client, id int64, print 
 		return err
 	}
 	if print {
-		items, err := readItems(ctx, c, id, false)
-		if err != nil {
-			return err
-		}
-		if err := p.writeItems(job, items); err != nil {
+		if err := p.printItems(ctx, c, job); err != nil {
 			return err
 		}
 	}
@@ -167,24 +131,53 @@ func (p *program) tellItems(ctx context.Context, c *api.Client, id int64, print 
 	if job.Metrics["failed"] == 0 || print && task.Check {
 		return nil // the verdicts have said it
 	}
-	failed, err := readItems(ctx, c, id, true)
+	return p.tellFailed(ctx, c, job)
+}
+
+// printItems writes what a job's kind prints.
+func (p *program) printItems(ctx context.Context, c *api.Client, job *api.JobDetail) error {
+	w := p.kindsWriter(job)
+	items, err := readItems(ctx, c, job.ID, false, w.see)
 	if err != nil {
 		return err
 	}
-	for i := range failed[:min(len(failed), fewItems)] {
-		if it := &failed[i]; it.Error != nil {
-			line := task.short(it.name()) + ": " + it.Error.Message
-			if it.Error.Hint != "" {
-				line += " (" + firstLine(it.Error.Hint) + ")"
-			}
-			fmt.Fprintf(p.stderr, "  %s\n", table.Clean(line))
-		}
+	defer items.close()
+	return w.write(items)
+}
+
+// tellFailed tells why items failed, of the first few.
+func (p *program) tellFailed(ctx context.Context, c *api.Client, job *api.JobDetail) error {
+	failed, err := readItems(ctx, c, job.ID, true, func(*itemLine) {})
+	if err != nil {
+		return err
 	}
-	if more := len(failed) - fewItems; more > 0 {
-		fmt.Fprintf(p.stderr, "  and %d more: weft results %d --failed\n", more, id)
+	defer failed.close()
+	task, told := taskOf(job), 0
+	err = failed.each(func(it *itemLine) error {
+		if told++; told > fewItems {
+			return errEnough
+		}
+		if it.Error == nil {
+			return nil
+		}
+		line := task.short(it.name()) + ": " + it.Error.Message
+		if it.Error.Hint != "" {
+			line += " (" + firstLine(it.Error.Hint) + ")"
+		}
+		fmt.Fprintf(p.stderr, "  %s\n", table.Clean(line))
+		return nil
+	})
+	if err != nil && !errors.Is(err, errEnough) {
+		return err
+	}
+	if more := failed.count - fewItems; more > 0 {
+		fmt.Fprintf(p.stderr, "  and %d more: weft results %d --failed\n", more, job.ID)
 	}
 	return nil
 }
+
+// errEnough ends a look at items before their end.
+var errEnough = errors.New("enough items were looked at")
 
 // itemsLine sums a CPU job up: "9,990 of 10,000 items, 10 failed, 1.0 GiB in 3.4s: 2941/s, 301 MiB/s".
 func itemsLine(j *api.JobDetail) string {

@@ -2,8 +2,10 @@ package client
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"math"
 	"slices"
@@ -41,33 +43,113 @@ func taskOf(job *api.JobDetail) aTask {
 	return spec.Task
 }
 
-// writeItems writes items as the kind's own tools would.
-func (p *program) writeItems(job *api.JobDetail, items []itemLine) error {
+// An itemsWriter writes items. It sees all of them before, in any order, for what
+// has to be known before the first is written.
+type itemsWriter interface {
+	see(it *itemLine)
+	write(items *orderedItems) error
+}
+
+// itemsWriter is the writer for the output that was chosen.
+func (p *program) itemsWriter(job *api.JobDetail, failed bool) itemsWriter {
+	switch {
+	case p.global.output == outJSON:
+		return unseen(p.writeItemsJSON)
+	case failed:
+		return p.failedTable(taskOf(job))
+	}
+	return p.kindsWriter(job)
+}
+
+// kindsWriter writes items as the kind's own tools would.
+func (p *program) kindsWriter(job *api.JobDetail) itemsWriter {
 	task := taskOf(job)
 	switch {
 	case job.Kind == api.KindSHA256 && task.Check:
-		return p.writeVerdicts(job, items)
+		return unseen(func(items *orderedItems) error { return p.writeVerdicts(job, items) })
 	case job.Kind == api.KindSHA256:
-		return p.writeDigests(task, items)
+		return unseen(func(items *orderedItems) error { return p.writeDigests(task, items) })
 	case job.Kind == api.KindPrimes:
-		return p.writePrimes(items)
+		return p.primesTable()
 	}
-	t := &table.Table{Width: p.global.width, Colour: p.global.colour, Columns: []table.Column{
+	return &itemsTable{w: p.stdout, Table: table.Table{Width: p.global.width, Colour: p.global.colour, Columns: []table.Column{
 		{Head: "ITEM", Flexible: true}, {Head: "STATE", Paint: paintState}, {Head: "SIZE", Right: true},
-		{Head: "TIME", Right: true}, {Head: "RESULT", Flexible: true}}}
-	for i := range items {
-		it := &items[i]
-		size := ""
-		if it.Bytes > 0 {
-			size = sizeText(it.Bytes)
-		}
-		result := it.result()
-		if job.Kind == api.KindJPEG && it.OK {
-			result = it.picture(&task)
-		}
-		t.Rows = append(t.Rows, []string{task.short(it.name()), string(it.state()), size, durationText(seconds(it.Seconds)), result})
+		{Head: "TIME", Right: true}, {Head: "RESULT", Flexible: true}}},
+		rows: func(it *itemLine, row func([]string) error) error {
+			size := ""
+			if it.Bytes > 0 {
+				size = sizeText(it.Bytes)
+			}
+			result := it.result()
+			if job.Kind == api.KindJPEG && it.OK {
+				result = it.picture(&task)
+			}
+			return row([]string{task.short(it.name()), string(it.state()), size, durationText(seconds(it.Seconds)), result})
+		}}
+}
+
+// unseen writes items that need not be seen before.
+type unseen func(*orderedItems) error
+
+func (unseen) see(*itemLine)                     {}
+func (u unseen) write(items *orderedItems) error { return u(items) }
+
+// An itemsTable writes items as rows of a table.
+type itemsTable struct {
+	table.Table
+	w      io.Writer
+	layout table.Layout
+	rows   func(it *itemLine, row func([]string) error) error // calls row for each row of an item
+}
+
+func (t *itemsTable) see(it *itemLine) {
+	_ = t.rows(it, func(cells []string) error { // which only counts
+		t.layout.Measure(cells)
+		return nil
+	})
+}
+
+func (t *itemsTable) write(items *orderedItems) error {
+	out := t.Begin(t.w, &t.layout)
+	if err := items.each(func(it *itemLine) error { return t.rows(it, out.Row) }); err != nil {
+		return err
 	}
-	return t.Write(p.stdout)
+	return out.Flush()
+}
+
+var (
+	_ itemsWriter = (*itemsTable)(nil)
+	_ itemsWriter = unseen(nil)
+)
+
+// writeItemsJSON writes an array of all items, as writeJSON would.
+func (p *program) writeItemsJSON(items *orderedItems) error {
+	const indent = "  "
+	out := bufio.NewWriterSize(p.stdout, 64<<10)
+	var one bytes.Buffer
+	enc := json.NewEncoder(&one)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent(indent, indent)
+	before := "["
+	err := items.each(func(it *itemLine) error {
+		one.Reset()
+		if err := enc.Encode(it); err != nil {
+			return err
+		}
+		_, _ = out.WriteString(before + "\n" + indent) // what is written next says it too
+		before = ","
+		_, err := out.Write(bytes.TrimSuffix(one.Bytes(), []byte("\n")))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	end := "\n]\n"
+	if items.count == 0 {
+		end = "[]\n"
+	}
+	_, _ = out.WriteString(end) // Flush says what went wrong
+	return out.Flush()
 }
 
 func (it *itemLine) state() api.State {
@@ -106,24 +188,27 @@ func (it *itemLine) picture(task *aTask) string {
 }
 
 // writeDigests writes lines as sha256sum does.
-func (p *program) writeDigests(task aTask, items []itemLine) error {
+func (p *program) writeDigests(task aTask, items *orderedItems) error {
 	out := bufio.NewWriter(p.stdout)
-	for i := range items {
-		it := &items[i]
+	err := items.each(func(it *itemLine) error {
 		sum, _ := it.Output["sha256"].(string)
 		if !it.OK || sum == "" {
-			continue
+			return nil
 		}
 		name, escape, end := it.name(), "", "\x00"
 		if !task.Zero {
 			end = "\n"
 			name, escape = sumName(name)
 		}
+		format, first, second := "%s%s  %s%s", sum, name
 		if task.Tag {
-			fmt.Fprintf(out, "%sSHA256 (%s) = %s%s", escape, name, sum, end)
-		} else {
-			fmt.Fprintf(out, "%s%s  %s%s", escape, sum, name, end)
+			format, first, second = "%sSHA256 (%s) = %s%s", name, sum
 		}
+		_, err := fmt.Fprintf(out, format, escape, first, second, end)
+		return err
+	})
+	if err != nil {
+		return err
 	}
 	return out.Flush()
 }
@@ -138,21 +223,21 @@ func sumName(name string) (escaped, before string) {
 
 // writeVerdicts writes what sha256sum --check does: a verdict a file, and what is
 // to be warned of to the standard error.
-func (p *program) writeVerdicts(job *api.JobDetail, items []itemLine) error {
+func (p *program) writeVerdicts(job *api.JobDetail, items *orderedItems) error {
 	out := bufio.NewWriter(p.stdout)
 	var unread, mismatched int64
-	for i := range items {
-		it := &items[i]
+	quiet := taskOf(job).Quiet
+	err := items.each(func(it *itemLine) error {
 		verdict := "OK"
 		switch {
 		case it.Output["missing"] == true:
-			continue // --ignore-missing
-		case it.OK && taskOf(job).Quiet:
-			continue
+			return nil // --ignore-missing
+		case it.OK && quiet:
+			return nil
 		case it.OK:
 		case it.Error != nil && (it.Error.Code == "malformed" || it.Error.Code == "no_checksums"):
 			fmt.Fprintf(p.stderr, "weft: %s: %s\n", table.Clean(it.name()), it.Error.Message) // it is about a list
-			continue
+			return nil
 		case it.Error != nil && it.Error.Code == "mismatch":
 			verdict = "FAILED"
 			mismatched++
@@ -167,11 +252,21 @@ func (p *program) writeVerdicts(job *api.JobDetail, items []itemLine) error {
 		if strings.Contains(name, "\n") { // unlike in lists, a backslash alone is no reason
 			name, escape = sumName(name)
 		}
-		fmt.Fprintf(out, "%s%s: %s\n", escape, name, verdict)
+		_, err := fmt.Fprintf(out, "%s%s: %s\n", escape, name, verdict)
+		return err
+	})
+	if err != nil {
+		return err
 	}
 	if err := out.Flush(); err != nil {
 		return err
 	}
+	p.warnOfVerdicts(job, unread, mismatched)
+	return nil
+}
+
+// warnOfVerdicts counts what sha256sum --check warns of at its end.
+func (p *program) warnOfVerdicts(job *api.JobDetail, unread, mismatched int64) {
 	malformed := 0.0
 	if job.Summary != nil {
 		malformed, _ = job.Summary.Kind["malformed_lines"].(float64)
@@ -191,29 +286,28 @@ func (p *program) writeVerdicts(job *api.JobDetail, items []itemLine) error {
 			fmt.Fprintf(p.stderr, "weft: WARNING: %d %s\n", w.n, w.many)
 		}
 	}
-	return nil
 }
 
-// writePrimes writes number, answer and time. A range has a row for each of its
+// primesTable has number, answer and time. A range has a row for each of its
 // primes, if they are named, and one for all if not.
-func (p *program) writePrimes(items []itemLine) error {
-	t := &table.Table{Width: p.global.width, Columns: []table.Column{{Head: "NUMBER", Right: true}, {Head: "PRIME"},
-		{Head: "TIME", Right: true}}}
-	for i := range items {
-		it := &items[i]
-		if list, named := it.Output["list"].([]any); named {
-			for _, prime := range list {
-				t.Rows = append(t.Rows, []string{fmt.Sprint(prime), "yes", ""})
+func (p *program) primesTable() *itemsTable {
+	return &itemsTable{w: p.stdout, Table: table.Table{Width: p.global.width,
+		Columns: []table.Column{{Head: "NUMBER", Right: true}, {Head: "PRIME"}, {Head: "TIME", Right: true}}},
+		rows: func(it *itemLine, row func([]string) error) error {
+			if list, named := it.Output["list"].([]any); named {
+				for _, prime := range list {
+					if err := row([]string{fmt.Sprint(prime), "yes", ""}); err != nil {
+						return err
+					}
+				}
+				return nil
 			}
-			continue
-		}
-		took := ""
-		if !it.failed() {
-			took = microText(it.Seconds)
-		}
-		t.Rows = append(t.Rows, []string{it.name(), it.prime(), took})
-	}
-	return t.Write(p.stdout)
+			took := ""
+			if !it.failed() {
+				took = microText(it.Seconds)
+			}
+			return row([]string{it.name(), it.prime(), took})
+		}}
 }
 
 // prime is the answer about a number or a range.
@@ -250,17 +344,18 @@ func microText(s float64) string {
 	return durationText(seconds(s))
 }
 
-// writeFailedItems writes why items failed, and what to try.
-func (p *program) writeFailedItems(task aTask, items []itemLine) error {
-	t := &table.Table{Width: p.global.width, Columns: []table.Column{{Head: "ITEM", Flexible: true}, {Head: "CODE"},
-		{Head: "ATTEMPTS", Right: true}, {Head: "MESSAGE", Flexible: true}, {Head: "TRY", Flexible: true}}}
-	for i := range items {
-		if it := &items[i]; it.Error != nil {
-			t.Rows = append(t.Rows, []string{task.short(it.name()), it.Error.Code, strconv.Itoa(it.Attempts), it.Error.Message,
+// failedTable is why items failed, and what to try.
+func (p *program) failedTable(task aTask) *itemsTable {
+	return &itemsTable{w: p.stdout, Table: table.Table{Width: p.global.width, Columns: []table.Column{
+		{Head: "ITEM", Flexible: true}, {Head: "CODE"}, {Head: "ATTEMPTS", Right: true},
+		{Head: "MESSAGE", Flexible: true}, {Head: "TRY", Flexible: true}}},
+		rows: func(it *itemLine, row func([]string) error) error {
+			if it.Error == nil {
+				return nil
+			}
+			return row([]string{task.short(it.name()), it.Error.Code, strconv.Itoa(it.Attempts), it.Error.Message,
 				firstLine(it.Error.Hint)})
-		}
-	}
-	return t.Write(p.stdout)
+		}}
 }
 
 func firstLine(s string) string {

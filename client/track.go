@@ -23,6 +23,20 @@ type sink interface {
 	ended(j *api.Job)
 }
 
+// A chooser is a sink that is not told of epochs one by one: its jobs may end
+// thousands a second.
+type chooser interface {
+	// types are those of the events that it has a use for.
+	types() []string
+}
+
+// The events by which a job comes to another state, and those that show also how
+// far it is.
+var (
+	stateTypes    = api.EventTypesBut(api.EventEpoch, api.EventCheckpoint, api.ProgressEvent)
+	standingTypes = api.EventTypesBut(api.EventEpoch, api.EventCheckpoint)
+)
+
 // tracker follows jobs until all have ended.
 type tracker struct {
 	c    *api.Client
@@ -73,7 +87,11 @@ func (t *tracker) list() []*api.Job {
 // stream reads events, from the beginning of history so that none is lost
 // between the list and the stream, until no job is open.
 func (t *tracker) stream(ctx context.Context, open []int64) error {
-	for m, err := range t.c.Events(ctx, api.EventFilter{Jobs: open}, 0) {
+	f := api.EventFilter{Jobs: open}
+	if c, ok := t.sink.(chooser); ok {
+		f.Types = c.types()
+	}
+	for m, err := range t.c.Events(ctx, f, 0) {
 		switch {
 		case err != nil:
 			return err

@@ -106,4 +106,9 @@ func (silent) epoch(*api.Job, *api.Epoch) {}
 func (silent) changed(*api.Job)           {}
 func (silent) ended(*api.Job)             {}
 
-var _ sink = silent{}
+var (
+	_ sink    = silent{}
+	_ chooser = silent{}
+)
+
+func (silent) types() []string { return stateTypes }

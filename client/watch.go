@@ -42,7 +42,8 @@ func (p *program) watchJSON(ctx context.Context, c *api.Client, o lsOptions) err
 	if err := list(nil); err != nil {
 		return err
 	}
-	for m, err := range c.Events(ctx, api.EventFilter{Jobs: o.ids}, -1) {
+	changes := api.EventTypesBut(api.EventCheckpoint, api.ProgressEvent)
+	for m, err := range c.Events(ctx, api.EventFilter{Jobs: o.ids, Types: changes}, -1) {
 		switch {
 		case err != nil:
 			return err
@@ -104,7 +105,7 @@ func feedTable(ctx context.Context, c *api.Client, o lsOptions, order func(a, b 
 	}
 	happened, failed := make(chan struct{}, 1), make(chan error, 1)
 	go func() { // ends with ctx; failed has room for its last word
-		for _, err := range c.Events(ctx, api.EventFilter{Jobs: o.ids}, -1) {
+		for _, err := range c.Events(ctx, api.EventFilter{Jobs: o.ids, Types: standingTypes}, -1) {
 			if err != nil {
 				failed <- err
 				return

@@ -72,7 +72,7 @@ func (o *owner) admit(recs []store.Record, before int64) {
 	if err := o.lookUpEnded(o.ctx); err != nil {
 		o.log.Error("jobs waited for are not known", "error", err)
 	}
-	if !o.hub.watched() { // who comes later reads them from the store
+	if !o.hub.watched(everyKind) { // who comes later reads them from the store
 		last, err := o.store.LastEvent(o.ctx)
 		if err != nil {
 			o.log.Error("the last event is not known", "error", err)

@@ -269,6 +269,8 @@ func (f *feed) raw() (sse, error) {
 		switch {
 		case len(line) == 0 && e.data != nil:
 			return e, nil
+		case len(line) == 0: // a comment, or an id alone
+			e = sse{}
 		case bytes.HasPrefix(line, []byte("id: ")):
 			e.id = string(line[4:])
 		case bytes.HasPrefix(line, []byte("event: ")):

@@ -3,6 +3,7 @@ package daemon
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -18,11 +19,55 @@ var errTooSlow = errors.New("reader is too slow")
 
 // An item is one line of a stream: a durable event, or how far a job is.
 type item struct {
-	job   int64
-	id    int64     // 0: progress, which is not kept
-	event api.Event // when id is set
-	frame []byte    // as server-sent event, shared by all readers
+	job      int64
+	id       int64     // 0: progress, which is not kept
+	kind     kinds     // one
+	event    api.Event // when id is set
+	standing *api.Job  // else
+
+	encoding sync.Once // guards frame
+	frame    []byte
 }
+
+// bytes is the item as server-sent event, which all readers share. It is made
+// when the first one wants it: of what nobody asked for there is none.
+func (it *item) bytes() []byte {
+	it.encoding.Do(func() {
+		if it.standing != nil {
+			it.frame = progressFrame(it.standing)
+		} else {
+			it.frame = eventFrame(it.event)
+		}
+	})
+	return it.frame
+}
+
+// itemsOf are events as items of a stream, and all their kinds.
+func itemsOf(events []api.Event) ([]item, kinds) {
+	batch, all := make([]item, len(events)), kinds(0)
+	for i, e := range events {
+		it := &batch[i]
+		it.job, it.id, it.event, it.kind = e.Job, e.ID, e, kindOf(e.Type)
+		all |= it.kind
+	}
+	return batch, all
+}
+
+// kinds is a set of types of events.
+type kinds uint32
+
+const everyKind = ^kinds(0)
+
+// kindOf is the set of one type; those that api.EventTypes lacks share the last
+// place, so that only who wants everything gets them.
+func kindOf(name string) kinds {
+	if i := slices.Index(api.EventTypes, name); i >= 0 {
+		return 1 << i
+	}
+	return 1 << 31
+}
+
+var progressKind = kindOf(api.ProgressEvent)
 
 // A hub hands what the owner publishes to every open stream. Publishing never
 // waits for a reader: one that falls behind by maxBacklog is cut off, and
@@ -39,6 +84,7 @@ type hub struct {
 // A subscriber is one open stream.
 type subscriber struct {
 	hub    *hub
+	wants  kinds
 	signal chan struct{} // there is something to take; one token
 	queue  [][]item      // batches, shared between subscribers
 	count  int           // items in queue
@@ -47,12 +93,12 @@ type subscriber struct {
 
 func newHub(last int64) *hub { return &hub{last: last, subs: map[*subscriber]struct{}{}} }
 
-// subscribe opens a stream of everything published from now on; it returns
-// the id of the latest event published before.
-func (h *hub) subscribe() (*subscriber, int64) {
+// subscribe opens a stream of what is published of some kinds from now on; it
+// returns the id of the latest event published before.
+func (h *hub) subscribe(wants kinds) (*subscriber, int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	s := &subscriber{hub: h, signal: make(chan struct{}, 1)}
+	s := &subscriber{hub: h, wants: wants, signal: make(chan struct{}, 1)}
 	if h.closed {
 		s.wake()
 	}
@@ -67,17 +113,23 @@ func (s *subscriber) close() {
 	s.queue = nil
 }
 
-// take returns what has come since the last call, nothing if signal was
-// stale; open is false after the hub has closed.
-func (s *subscriber) take() (batches [][]item, open bool, err error) {
+// taken is what a subscriber has not had before.
+type taken struct {
+	batches [][]item // nothing if signal was stale
+	upTo    int64    // all events up to this id have been taken that are wanted
+	open    bool     // false after the hub has closed
+}
+
+// take returns what has come since the last call.
+func (s *subscriber) take() (taken, error) {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
+	t := taken{batches: s.queue, upTo: s.hub.last, open: !s.hub.closed}
 	if s.slow {
-		return nil, true, errTooSlow
+		return taken{open: true}, errTooSlow
 	}
-	batches = s.queue
 	s.queue, s.count = nil, 0
-	return batches, !s.hub.closed, nil
+	return t, nil
 }
 
 // wake needs the hub's lock.
@@ -88,11 +140,20 @@ func (s *subscriber) wake() {
 	}
 }
 
-// watched reports whether anybody would see what is published.
-func (h *hub) watched() bool {
+// watched reports whether anybody would see what is published of these kinds.
+func (h *hub) watched(of kinds) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return len(h.subs) > 0
+	return h.wanted()&of != 0
+}
+
+// wanted is what the subscribers want between them; it needs the lock.
+func (h *hub) wanted() kinds {
+	all := kinds(0)
+	for s := range h.subs {
+		all |= s.wants
+	}
+	return all
 }
 
 func (h *hub) lastID() int64 {
@@ -116,35 +177,35 @@ func (h *hub) publish(events []api.Event) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.last = max(h.last, events[len(events)-1].ID)
-	if len(h.subs) == 0 {
+	wanted := h.wanted()
+	if !slices.ContainsFunc(events, func(e api.Event) bool { return kindOf(e.Type)&wanted != 0 }) {
 		return
 	}
-	batch := make([]item, len(events))
-	for i, e := range events {
-		batch[i] = item{job: e.Job, id: e.ID, event: e, frame: eventFrame(e)}
-	}
-	h.hand(batch, true)
+	batch, all := itemsOf(events)
+	h.hand(batch, all, true)
 }
 
-// progress announces standings, which a reader that is behind does not get.
+// progress announces standings, which a reader that is behind does not get. The
+// jobs are the hub's from then on.
 func (h *hub) progress(jobs []api.Job) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(h.subs) == 0 || len(jobs) == 0 {
+	if len(jobs) == 0 || h.wanted()&progressKind == 0 {
 		return
 	}
 	batch := make([]item, len(jobs))
 	for i := range jobs {
-		batch[i] = item{job: jobs[i].ID, frame: progressFrame(&jobs[i])}
+		it := &batch[i]
+		it.job, it.kind, it.standing = jobs[i].ID, progressKind, &jobs[i]
 	}
-	h.hand(batch, false)
+	h.hand(batch, progressKind, false)
 }
 
-// hand needs the lock.
-func (h *hub) hand(batch []item, durable bool) {
+// hand needs the lock; all are the kinds in the batch.
+func (h *hub) hand(batch []item, all kinds, durable bool) {
 	for s := range h.subs {
 		switch {
-		case s.slow:
+		case s.slow, s.wants&all == 0:
 			continue
 		case !durable && s.count > 0:
 			continue

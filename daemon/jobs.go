@@ -80,7 +80,7 @@ func registerBody[I, O any](doc huma.API, op huma.Operation, schema *huma.Schema
 type listInput struct {
 	State []string `query:"state,explode" enum:"queued,running,paused,succeeded,failed,cancelled"`
 	Label []string `query:"label,explode" doc:"name=value; all of several must hold"`
-	Kind  string   `query:"kind"`
+	Kind  []string `query:"kind,explode"`
 	Owner string   `query:"owner"`
 	Name  string   `query:"name"`
 	ID    []int64  `query:"id,explode"`
@@ -92,11 +92,14 @@ type listInput struct {
 
 func (in *listInput) filter() (store.Filter, error) {
 	f := store.Filter{
-		Kind: api.Kind(in.Kind), Owner: in.Owner, Name: in.Name, IDs: in.ID,
+		Owner: in.Owner, Name: in.Name, IDs: in.ID,
 		After: in.After, Limit: in.Limit, Spec: in.Spec && !in.Brief,
 	}
 	for _, st := range in.State {
 		f.States = append(f.States, api.State(st))
+	}
+	for _, k := range in.Kind {
+		f.Kinds = append(f.Kinds, api.Kind(k))
 	}
 	var err error
 	f.Labels, err = labelsOf(in.Label)
@@ -218,12 +221,21 @@ func (s *server) may(ctx context.Context) permit {
 
 type epochsOutput struct{ Body []api.Epoch }
 
-func (s *server) epochs(ctx context.Context, in *idInput) (*epochsOutput, error) {
-	d, err := s.store.Detail(ctx, in.ID)
+type epochsInput struct {
+	ID    int64 `path:"id" minimum:"1" doc:"the job's id"`
+	After int   `query:"after" minimum:"0" doc:"epochs after this one only"`
+	Last  int   `query:"last" minimum:"0" doc:"only so many, the last ones; 0: all"`
+}
+
+func (s *server) epochs(ctx context.Context, in *epochsInput) (*epochsOutput, error) {
+	if err := s.mustExist(ctx, []int64{in.ID}); err != nil {
+		return nil, err
+	}
+	epochs, err := s.store.Epochs(ctx, in.ID, in.After, in.Last)
 	if err != nil {
 		return nil, s.fault(err)
 	}
-	return &epochsOutput{d.Epochs}, nil
+	return &epochsOutput{epochs}, nil
 }
 
 type eventsOutput struct{ Body []api.Event }

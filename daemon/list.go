@@ -55,7 +55,7 @@ func (o *owner) page(f *store.Filter) []api.Job {
 // matches is the store's filter on a job at hand.
 func matches(f *store.Filter, j *api.Job) bool {
 	if j.ID <= f.After || !slices.Contains(f.States, j.State) ||
-		f.Kind != "" && f.Kind != j.Kind || f.Owner != "" && f.Owner != j.Owner || f.Name != "" && f.Name != j.Name ||
+		f.Kinds != nil && !slices.Contains(f.Kinds, j.Kind) || f.Owner != "" && f.Owner != j.Owner || f.Name != "" && f.Name != j.Name ||
 		f.IDs != nil && !slices.Contains(f.IDs, j.ID) {
 		return false
 	}

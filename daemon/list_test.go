@@ -47,7 +47,7 @@ func TestListFromTableIsTheStores(t *testing.T) {
 		return table, store
 	}
 	for query, want := range map[string]int{"limit=5": 12, "limit=12": 12, "label=odd=1": 6, "label=even=1": 0,
-		"name=j3": 1, "id=4&id=5&limit=1": 2, "kind=none": 0, "limit=100&owner=nobody-of-that-name": 0} {
+		"name=j3": 1, "id=4&id=5&limit=1": 2, "kind=none": 0, "kind=none&kind=train": 12, "kind=sha256&kind=jpeg": 0, "limit=100&owner=nobody-of-that-name": 0} {
 		table, store := lists(query)
 		if len(table) != want {
 			t.Errorf("%s: %d jobs, want %d", query, len(table), want)

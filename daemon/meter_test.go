@@ -252,7 +252,7 @@ func TestEnergyIsCountedOnceItIsStored(t *testing.T) {
 // A reader that is cut off is counted, once.
 func TestDroppedStreamsAreCounted(t *testing.T) {
 	h := newHub(0)
-	slow, _ := h.subscribe()
+	slow, _ := h.subscribe(everyKind)
 	defer slow.close()
 	burst := make([]api.Event, maxBacklog)
 	for range 3 {

@@ -85,6 +85,12 @@ func TestProblems(t *testing.T) {
 		{"Last-Event-ID", "GET", "/v1/events?after=x", "", 422,
 			`{"title":"Unprocessable Entity","status":422,"detail":"query parameter after: invalid integer",` +
 				`"code":"invalid","errors":[{"location":"query.after","message":"query parameter after: invalid integer"}]}`},
+		{"unknown type of event", "GET", "/v1/events?type=epoch&type=failed,epochs", "", 422,
+			`{"title":"Unprocessable Entity","status":422,"detail":"query.type: unknown event type \"epochs\"","code":"invalid",` +
+				`"hint":"there are submitted, started, epoch, checkpoint, requeued, paused, resumed, succeeded, failed, cancelled, ` +
+				`retried, held, released, changed, progress","errors":[{"location":"query.type",` +
+				`"message":"unknown event type \"epochs\"","hint":"there are submitted, started, epoch, checkpoint, requeued, ` +
+				`paused, resumed, succeeded, failed, cancelled, retried, held, released, changed, progress"}]}`},
 		{"waits for no job", "POST", "/v1/jobs", sub(`,"after":[77]`), 404,
 			`{"title":"Not Found","status":404,"detail":"no job 77 to wait for","code":"not_found",` +
 				`"hint":"weft ls -a lists all jobs"}`},

@@ -152,23 +152,23 @@ func TestThousandIdleStreams(t *testing.T) {
 // that does not read; another stream must not notice.
 func TestSlowReaderIsCutOff(t *testing.T) {
 	h := newHub(0)
-	slow, _ := h.subscribe()
-	fast, _ := h.subscribe()
+	slow, _ := h.subscribe(everyKind)
+	fast, _ := h.subscribe(everyKind)
 	defer slow.close()
 	defer fast.close()
 	seen := 0
 	for id := int64(1); id <= maxBacklog+1; id++ {
 		h.publish([]api.Event{{ID: id, Job: 1, Type: "changed", Message: strings.Repeat("x", 10)}})
 		h.progress([]api.Job{{ID: 1}})
-		batches, _, err := fast.take()
+		got, err := fast.take()
 		if err != nil {
 			t.Fatalf("a stream that keeps up is cut off: %v", err)
 		}
-		for _, b := range batches {
+		for _, b := range got.batches {
 			seen += len(b)
 		}
 	}
-	if _, _, err := slow.take(); err == nil {
+	if _, err := slow.take(); err == nil {
 		t.Error("a stream that does not read is not cut off")
 	}
 	if seen < maxBacklog+1 {
@@ -186,10 +186,10 @@ func TestReaderThatStopsHoldsNothing(t *testing.T) {
 	}
 	defer c.Close()
 	fmt.Fprint(c, "GET /v1/events?after=-1 HTTP/1.1\r\nHost: weft\r\n\r\n")
-	waitFor(t, func() bool { return r.d.hub.watched() })
+	waitFor(t, func() bool { return r.d.hub.watched(everyKind) })
 	long := strings.Repeat("x", 4096)
 	// Publishing is the owner's: this test stands in for it between its events.
-	for r.d.hub.watched() {
+	for r.d.hub.watched(everyKind) {
 		batch := make([]api.Event, 1000)
 		for i := range batch {
 			batch[i] = api.Event{ID: 1 << 40, Type: "changed", Message: long}
@@ -210,7 +210,7 @@ func TestReaderThatStopsHoldsNothing(t *testing.T) {
 	}
 	_ = c.(*net.UnixConn).CloseRead()
 	_ = c.Close()
-	waitFor(t, func() bool { return !r.d.hub.watched() })
+	waitFor(t, func() bool { return !r.d.hub.watched(everyKind) })
 }
 
 // waitFor polls what no channel tells of; it yields to the goroutines that

@@ -39,9 +39,11 @@ func textResponse(contentType, description string) *huma.Response {
 }
 
 type eventsInput struct {
-	Job         []int64 `query:"job,explode" doc:"of these jobs only; default: all"`
-	After       int64   `query:"after" minimum:"-1" doc:"from the first event after this id; -1: from now on"`
-	LastEventID string  `header:"Last-Event-ID" doc:"as after, and before it"`
+	Job  []int64  `query:"job,explode" doc:"of these jobs only; default: all"`
+	Type []string `query:"type,explode" doc:"of these types only, repeated or with commas between them; default: all. There are submitted, started, epoch, checkpoint, requeued, paused, resumed, succeeded, failed, cancelled, retried, held, released, changed, progress"`
+
+	After       int64  `query:"after" minimum:"-1" doc:"from the first event after this id; -1: from now on"`
+	LastEventID string `header:"Last-Event-ID" doc:"as after, and before it"`
 }
 
 func (s *server) events(ctx context.Context, in *eventsInput) (*streamOutput, error) {
@@ -54,20 +56,44 @@ func (s *server) events(ctx context.Context, in *eventsInput) (*streamOutput, er
 		}
 		after = id
 	}
+	types, err := typesOf(in.Type)
+	if err != nil {
+		return nil, err
+	}
 	if err := s.mustExist(ctx, in.Job); err != nil {
 		return nil, err
 	}
 	return &streamOutput{func(c huma.Context) {
 		out := openStream(c, "text/event-stream")
-		err := s.follow(c.Context(), newSelection(in.Job), after, true, func(items []item) (bool, error) {
+		err := s.follow(c.Context(), interest{newSelection(in.Job), types}, after, true, func(items []*item) (bool, error) {
 			var b bytes.Buffer
-			for i := range items {
-				b.Write(items[i].frame)
+			for _, it := range items {
+				b.Write(it.bytes())
 			}
 			return true, out.write(b.Bytes())
-		}, func() error { return out.write([]byte(": keep-alive\n\n")) })
+		}, func(upTo int64) error {
+			// An id without data is no event, and yet where a reader goes on:
+			// past all that its filter leaves out.
+			return out.write(fmt.Appendf(nil, ": keep-alive\nid: %d\n\n", upTo))
+		})
 		s.log.Debug("event stream ended", "error", err)
 	}}, nil
+}
+
+// typesOf reads the types of events that a query asks for; nil: all.
+func typesOf(query []string) ([]string, error) {
+	var types []string
+	for _, text := range query {
+		for _, t := range strings.Split(text, ",") {
+			if !slices.Contains(api.EventTypes, t) {
+				return nil, invalid(api.CodeInvalid, []api.FieldError{{Location: "query.type",
+					Message: fmt.Sprintf("unknown event type %q", clip(t)),
+					Hint:    "there are " + strings.Join(api.EventTypes, ", ")}})
+			}
+			types = append(types, t)
+		}
+	}
+	return types, nil
 }
 
 // A stream writes to a client that may stop reading.
@@ -102,54 +128,78 @@ func (o *stream) write(b []byte) error {
 	return nil
 }
 
-// follow sends every event of jobs after an id, first from the store, then as
-// it happens: it subscribes before it reads, and skips what it has sent. send
-// answers whether to go on. It returns when ctx or the daemon ends, or why it
-// cannot go on.
-func (s *server) follow(ctx context.Context, jobs selection, after int64, live bool,
-	send func([]item) (bool, error), idle func() error) error {
-	sub, now := s.hub.subscribe()
+// An interest is what a stream is to tell.
+type interest struct {
+	jobs  selection
+	types []string // none: all
+}
+
+func (w *interest) kinds() kinds {
+	if len(w.types) == 0 {
+		return everyKind
+	}
+	all := kinds(0)
+	for _, t := range w.types {
+		all |= kindOf(t)
+	}
+	return all
+}
+
+// follow sends every event that is wanted after an id, first from the store,
+// then as it happens: it subscribes before it reads, and skips what it has sent.
+// send answers whether to go on. idle is told, when there has been nothing to
+// send for long, up to which id everything has been; and once at the beginning
+// if that is now. It returns when ctx or the daemon ends, or why it cannot go on.
+func (s *server) follow(ctx context.Context, want interest, after int64, live bool,
+	send func([]*item) (bool, error), idle func(upTo int64) error) error {
+	sub, now := s.hub.subscribe(want.kinds())
 	defer sub.close()
 	if after < 0 {
 		after = now
+		if err := idle(now); err != nil {
+			return err
+		}
 	}
-	after, more, err := s.replay(ctx, jobs, after, send)
+	after, more, err := s.replay(ctx, &want, after, send)
 	if err != nil || !more || !live {
 		return err
 	}
 	tick := time.NewTicker(keepAlive)
 	defer tick.Stop()
 	for {
+		ticked := false
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-tick.C:
-			if err := idle(); err != nil {
-				return err
-			}
+			ticked = true
 		case <-sub.signal:
-			batches, open, err := sub.take()
-			if err != nil {
+		}
+		got, err := sub.take()
+		if err != nil {
+			return err
+		}
+		if items := choose(got.batches, &want, after); len(items) > 0 {
+			after = lastID(items, after)
+			if more, err := send(items); err != nil || !more {
 				return err
 			}
-			items := choose(batches, jobs, after)
-			if len(items) > 0 {
-				after = lastID(items, after)
-				if more, err := send(items); err != nil || !more {
-					return err
-				}
-			}
-			if !open {
-				return nil
+		}
+		if !got.open {
+			return nil
+		}
+		if ticked {
+			if err := idle(max(after, got.upTo)); err != nil {
+				return err
 			}
 		}
 	}
 }
 
 // replay sends what the store has and returns the id it came to.
-func (s *server) replay(ctx context.Context, jobs selection, after int64,
-	send func([]item) (bool, error)) (last int64, more bool, err error) {
-	one, first := jobs.bounds()
+func (s *server) replay(ctx context.Context, want *interest, after int64,
+	send func([]*item) (bool, error)) (last int64, more bool, err error) {
+	one, first := want.jobs.bounds()
 	if one == 0 && first != 0 {
 		// The oldest job's first event: nothing before it can be asked for.
 		events, err := s.store.Events(ctx, first, 0, 1)
@@ -161,26 +211,28 @@ func (s *server) replay(ctx context.Context, jobs selection, after int64,
 		}
 	}
 	for {
-		events, err := s.store.Events(ctx, one, after, pageSize)
+		events, err := s.store.Events(ctx, one, after, pageSize, want.types...)
 		if err != nil {
 			return after, false, fmt.Errorf("read events: %w", err)
 		}
-		items := make([]item, 0, len(events))
-		for _, e := range events {
-			after = e.ID
-			if jobs.has(e.Job) {
-				items = append(items, item{job: e.Job, id: e.ID, event: e, frame: eventFrame(e)})
-			}
-		}
-		if len(items) > 0 {
+		page, _ := itemsOf(events)
+		if items := choose([][]item{page}, want, after); len(items) > 0 {
 			if more, err := send(items); err != nil || !more {
 				return after, false, err
 			}
 		}
 		if len(events) < pageSize {
-			return after, true, nil
+			return max(after, lastEvent(events)), true, nil
 		}
+		after = lastEvent(events)
 	}
+}
+
+func lastEvent(events []api.Event) int64 {
+	if len(events) == 0 {
+		return 0
+	}
+	return events[len(events)-1].ID
 }
 
 // A selection is the set of jobs a stream is about; empty, all.
@@ -216,11 +268,13 @@ func (s selection) bounds() (one, first int64) {
 }
 
 // choose picks what a stream has asked for and has not seen.
-func choose(batches [][]item, jobs selection, after int64) []item {
-	var items []item
+func choose(batches [][]item, want *interest, after int64) []*item {
+	var items []*item
+	all := want.kinds()
 	for _, batch := range batches {
-		for _, it := range batch {
-			if jobs.has(it.job) && (it.id == 0 || it.id > after) {
+		for i := range batch {
+			it := &batch[i]
+			if it.kind&all != 0 && want.jobs.has(it.job) && (it.id == 0 || it.id > after) {
 				items = append(items, it)
 			}
 		}
@@ -228,9 +282,9 @@ func choose(batches [][]item, jobs selection, after int64) []item {
 	return items
 }
 
-func lastID(items []item, after int64) int64 {
-	for i := range items {
-		after = max(after, items[i].id)
+func lastID(items []*item, after int64) int64 {
+	for _, it := range items {
+		after = max(after, it.id)
 	}
 	return after
 }
@@ -249,8 +303,8 @@ func (s *server) logs(ctx context.Context, in *logsInput) (*streamOutput, error)
 	return &streamOutput{func(c huma.Context) {
 		out := openStream(c, "text/plain; charset=utf-8")
 		failures := &failureLog{s: s, id: in.ID, none: d.Kind == api.KindTrain}
-		err := s.follow(c.Context(), newSelection([]int64{in.ID}), in.After, in.Follow && !s.over(ctx, in),
-			func(items []item) (bool, error) {
+		err := s.follow(c.Context(), interest{jobs: newSelection([]int64{in.ID})}, in.After, in.Follow && !s.over(ctx, in),
+			func(items []*item) (bool, error) {
 				var b bytes.Buffer
 				ended := false
 				for i := range items {
@@ -270,7 +324,7 @@ func (s *server) logs(ctx context.Context, in *logsInput) (*streamOutput, error)
 					}
 				}
 				return !(ended && s.over(ctx, in)), out.write(b.Bytes())
-			}, func() error { return nil })
+			}, func(int64) error { return nil })
 		if err == nil && !in.Follow { // one that runs has failures, and no end yet
 			var failed []byte
 			if failed, err = failures.next(ctx); err == nil {

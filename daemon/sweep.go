@@ -16,7 +16,7 @@ func (o *owner) sweep(now time.Time) {
 		o.retryCommit()
 	}
 	var news []api.Job
-	watched := o.hub.watched()
+	watched := o.hub.watched(progressKind)
 	for _, s := range o.seats {
 		for _, r := range s.residents {
 			if r.phase == loading {

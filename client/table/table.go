@@ -39,38 +39,75 @@ const (
 
 // Write writes the table, with a line of heads, in one buffered go.
 func (t *Table) Write(w io.Writer) error {
-	widths := t.measure()
-	t.fit(widths)
-	out := bufio.NewWriterSize(w, 64<<10)
-	heads := make([]string, len(t.Columns))
-	for i, c := range t.Columns {
-		heads[i] = c.Head
-	}
-	t.line(out, widths, heads, false)
+	var l Layout
 	for _, row := range t.Rows {
-		t.line(out, widths, row, t.Colour)
+		l.Measure(row)
+	}
+	out := t.Begin(w, &l)
+	for _, row := range t.Rows {
+		if err := out.Row(row); err != nil {
+			return err
+		}
 	}
 	return out.Flush()
 }
 
-// measure cleans every cell and returns the columns' widths; 0 for a column
-// that is left out.
-func (t *Table) measure() []int {
-	widths := make([]int, len(t.Columns))
-	for _, row := range t.Rows {
-		for i, cell := range row {
-			cell = Clean(cell)
-			row[i] = cell
-			widths[i] = max(widths[i], Width(cell))
-		}
-	}
-	for i, c := range t.Columns {
-		if widths[i] > 0 || len(t.Rows) == 0 {
-			widths[i] = max(widths[i], Width(c.Head))
-		}
-	}
-	return widths
+// A Layout is what has to be known of all rows before the first is written. It is
+// for tables of more rows than memory has room for: what makes the rows goes over
+// them twice, once for [Layout.Measure] and once for [Rows.Row].
+type Layout struct {
+	widths []int
+	rows   int
 }
+
+// Measure takes account of a row, in any order, and cleans its cells.
+func (l *Layout) Measure(row []string) {
+	if l.widths == nil {
+		l.widths = make([]int, len(row))
+	}
+	l.rows++
+	for i, cell := range row {
+		cell = Clean(cell)
+		row[i] = cell
+		l.widths[i] = max(l.widths[i], Width(cell))
+	}
+}
+
+// Rows writes the rows of a table whose layout is known.
+type Rows struct {
+	t      *Table
+	widths []int // 0 for a column that is left out
+	out    *bufio.Writer
+}
+
+// Begin writes the line of heads of a table whose rows come one by one; t's own
+// are not looked at.
+func (t *Table) Begin(w io.Writer, l *Layout) *Rows {
+	r := &Rows{t: t, widths: make([]int, len(t.Columns)), out: bufio.NewWriterSize(w, 64<<10)}
+	copy(r.widths, l.widths)
+	heads := make([]string, len(t.Columns))
+	for i, c := range t.Columns {
+		heads[i] = c.Head
+		if r.widths[i] > 0 || l.rows == 0 {
+			r.widths[i] = max(r.widths[i], Width(c.Head))
+		}
+	}
+	t.fit(r.widths)
+	_ = t.line(r.out, r.widths, heads, false) // the next one says it too
+	return r
+}
+
+// Row writes a row, which was measured. Its error is the first of all that was
+// written, as is Flush's.
+func (r *Rows) Row(cells []string) error {
+	for i, cell := range cells {
+		cells[i] = Clean(cell)
+	}
+	return r.t.line(r.out, r.widths, cells, r.t.Colour)
+}
+
+// Flush writes what is left.
+func (r *Rows) Flush() error { return r.out.Flush() }
 
 // fit narrows flexible columns, from the right, until the table fits.
 func (t *Table) fit(widths []int) {
@@ -92,7 +129,7 @@ func (t *Table) fit(widths []int) {
 	}
 }
 
-func (t *Table) line(out *bufio.Writer, widths []int, cells []string, colour bool) {
+func (t *Table) line(out *bufio.Writer, widths []int, cells []string, colour bool) error {
 	pending := 0 // spaces owed; never written at a line's end
 	first := true
 	for i, cell := range cells {
@@ -119,7 +156,7 @@ func (t *Table) line(out *bufio.Writer, widths []int, cells []string, colour boo
 		}
 		pending += pad
 	}
-	out.WriteByte('\n')
+	return out.WriteByte('\n')
 }
 
 const blank = "                                                                "

@@ -22,7 +22,6 @@ type news struct {
 	ended   bool          // and those that have ended are among them
 	jobs    []api.Job     // as they are now
 	missing []int64       // jobs that are no more
-	epochs  []api.Event   // of type epoch
 	past    []api.History // of devices seen for the first time
 }
 
@@ -231,10 +230,14 @@ func (f *feed) again() {
 	f.whole = true
 }
 
+// shown are the events after which a job looks different. Its epochs it tells as
+// progress, four times a second; of what they came to, series.go asks.
+var shown = api.EventTypesBut(api.EventEpoch, api.EventCheckpoint)
+
 // listen reads the one stream of events.
 func (f *feed) listen(ctx context.Context) {
 	for failures := 1; ; failures++ {
-		for m, err := range f.client.Events(ctx, api.EventFilter{}, -1) {
+		for m, err := range f.client.Events(ctx, api.EventFilter{Types: shown}, -1) {
 			if err != nil {
 				break
 			}
@@ -257,8 +260,6 @@ func (f *feed) take(m api.Message) {
 		f.whole = true
 	case m.Progress != nil:
 		f.pending[m.Progress.ID] = *m.Progress
-	case m.Event != nil && m.Event.Epoch != nil:
-		f.next.epochs = append(f.next.epochs, *m.Event)
 	case m.Event != nil:
 		f.changed[m.Event.Job] = struct{}{}
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -22,6 +23,7 @@ type played struct {
 	mu     sync.Mutex // guards what follows
 	jobs   map[int64]api.Job
 	asked  []string
+	types  string // of events that were asked for
 	stream chan string
 }
 
@@ -35,6 +37,9 @@ func play(jobs ...api.Job) *played {
 
 func (d *played) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == "/v1/events" {
+		d.mu.Lock()
+		d.types = r.URL.Query().Get("type")
+		d.mu.Unlock()
 		w.Header().Set("Content-Type", "text/event-stream")
 		w.(http.Flusher).Flush()
 		for {
@@ -147,12 +152,14 @@ func TestFeed(t *testing.T) {
 	}
 	event(api.ProgressEvent, "", api.Job{ID: 1, State: api.Running, Progress: api.Progress{Step: 7}})
 	await(t, told, func(n news) bool { return len(n.jobs) > 0 && n.jobs[0].Progress.Step == 7 })
-	event("epoch", "id: 5\n", api.Event{ID: 5, Job: 1, Epoch: &api.Epoch{Epoch: 2}})
-	await(t, told, func(n news) bool { return len(n.epochs) > 0 && n.epochs[0].Job == 1 })
 	d.mu.Lock()
+	if strings.Contains(d.types, "epoch") || strings.Contains(d.types, "checkpoint") ||
+		!strings.Contains(d.types, "succeeded") || !strings.Contains(d.types, api.ProgressEvent) {
+		t.Errorf("asked for events of types %q", d.types)
+	}
 	delete(d.jobs, 2)
 	d.mu.Unlock()
-	event("cancelled", "id: 6\n", api.Event{ID: 6, Job: 2, State: api.Cancelled})
+	event("cancelled", "id: 6\n", api.Event{ID: 6, Job: 2, Type: "cancelled", State: api.Cancelled})
 	await(t, told, func(n news) bool { return len(n.missing) > 0 && n.missing[0] == 2 })
 
 	server.CloseClientConnections()
@@ -197,23 +204,90 @@ func TestFeedWithoutDaemon(t *testing.T) {
 	}
 }
 
-// The sparklines of jobs in view are asked for once.
-func TestSeriesAreAskedForOnce(t *testing.T) {
-	asked := 0
-	c := client(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		asked++
-		fmt.Fprint(w, `[{"epoch":1,"metrics":{"val_loss":3}},{"epoch":2,"metrics":{"val_loss":1}}]`)
+// The sparklines of jobs in view are asked for as these end epochs, and no more
+// than so many at a time.
+func TestSeriesFollowEpochs(t *testing.T) {
+	epoch, queries := 2, map[string]int{}
+	c := client(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		queries[r.URL.RequestURI()]++
+		fmt.Fprintf(w, `[{"epoch":%d,"metrics":{"val_loss":3}},{"epoch":%d,"metrics":{"val_loss":%d}}]`, epoch-1, epoch, epoch)
 	}))
 	s := fixed(t, c, 120, 24)
 	all := manyJobs(20)
-	for range 3 {
-		send(t, s, news{at: moment, whole: true, jobs: all})
-		text(t, s)
+	for i := range all[:10] {
+		all[i].Progress.Epoch = epoch
 	}
-	if asked != 10 {
-		t.Errorf("asked %d times for the metrics of 10 jobs", asked)
+	at := moment
+	look := func(times int) (asked int) {
+		clear(queries)
+		for range times {
+			at = at.Add(time.Second)
+			send(t, s, news{at: at, whole: true, jobs: all})
+			text(t, s)
+		}
+		for uri, n := range queries {
+			if !strings.HasSuffix(uri, fmt.Sprintf("/metrics?last=%d", seriesValues)) {
+				t.Errorf("asked for %s", uri)
+			}
+			asked += n
+		}
+		return asked
+	}
+	if n := look(5); n != 10 || len(queries) != 10 {
+		t.Errorf("asked %d times for the metrics of 10 jobs: %v", n, queries)
 	}
 	contain(t, text(t, s), "█▁ 1.0000 val_loss")
+	epoch = 5
+	for i := range all[:3] {
+		all[i].Progress.Epoch = epoch
+	}
+	if n := look(3); n != 3 || len(queries) != 3 {
+		t.Errorf("3 jobs have ended epochs, asked for %v", queries)
+	}
+	contain(t, text(t, s), "▁█ 1.0000 val_loss", "█▁ 1.0000 val_loss")
+	for i := range all[:10] {
+		all[i].Progress.Epoch = 1_000 + i // further than what is answered: it has just ended
+	}
+	if n := look(10); n != 10*seriesAtOnce || len(queries) != 10 {
+		t.Errorf("asked %d times in 10 refreshes: %v", n, queries)
+	}
+	at = at.Add(-time.Second) // again at once: nothing is asked for twice in so short a time
+	if n := look(1); n > 2 {
+		t.Errorf("asked %d times in one moment", n)
+	}
+}
+
+// A job's view asks for the epochs after the last that it has, once at a time,
+// and for all of them where the job begins anew.
+func TestFollowedEpochs(t *testing.T) {
+	var asked []string
+	c := client(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.URL.RequestURI())
+		if strings.Contains(r.URL.Path, "metrics") {
+			fmt.Fprint(w, `[{"epoch":3,"step":3,"metrics":{"val_loss":0.75}},{"epoch":4,"step":4,"metrics":{"val_loss":0.5}}]`)
+			return
+		}
+		fmt.Fprint(w, `{"id":1,"state":"running","attempt":1,"epochs":[{"epoch":1,"metrics":{"val_loss":2}},{"epoch":2,"metrics":{"val_loss":1}}]}`)
+	}))
+	s := fixed(t, c, 120, 40)
+	all := manyJobs(1)
+	all[0].Progress.Epoch, all[0].Attempt, all[0].Metrics = 2, 1, nil
+	send(t, s, news{at: moment, whole: true, jobs: all})
+	text(t, s)
+	press(t, s, "enter")
+	send(t, s, news{at: moment, jobs: all})
+	contain(t, text(t, s), "val_loss 1.0000, best 1.0000")
+	all[0].Progress.Epoch = 4
+	send(t, s, news{at: moment, jobs: all})
+	send(t, s, news{at: moment, jobs: all})
+	contain(t, text(t, s), "val_loss 0.5000, best 0.5000", "4         4        0.5000", "3         3        0.7500", "1         0        2.0000")
+	all[0].Attempt, all[0].Progress.Epoch = 2, 0
+	send(t, s, news{at: moment, jobs: all})
+	contain(t, text(t, s), "val_loss 1.0000, best 1.0000")
+	want := []string{"/v1/jobs/1", "/v1/jobs/1/metrics?after=2", "/v1/jobs/1"}
+	if !slices.Equal(asked, want) {
+		t.Errorf("asked for %q, want %q", asked, want)
+	}
 }
 
 var _ http.Handler = (*played)(nil)

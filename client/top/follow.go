@@ -23,6 +23,8 @@ type followed struct {
 	loaded  bool
 	err     error
 	state   api.State // for which the events were asked for
+	attempt int       // likewise
+	asked   bool      // for epochs after the last one
 }
 
 const (
@@ -44,7 +46,7 @@ func (s *Screen) follow() tea.Cmd {
 		return nil
 	}
 	s.mode, s.scroll = following, 0
-	s.followed = &followed{job: j.Job, state: j.State}
+	s.followed = &followed{job: j.Job, state: j.State, attempt: j.Attempt}
 	return s.detail(j.ID)
 }
 
@@ -66,7 +68,7 @@ func (s *Screen) takeDetail(m detailMsg) {
 	if f.err = m.err; m.err != nil {
 		return
 	}
-	*f = followed{job: m.detail.Job, state: f.state, loaded: true}
+	*f = followed{job: m.detail.Job, state: f.state, attempt: f.attempt, asked: f.asked, loaded: true}
 	for i := range m.detail.Epochs {
 		f.add(&m.detail.Epochs[i])
 	}
@@ -119,19 +121,53 @@ func (s *Screen) refollow(n *news) tea.Cmd {
 	if f == nil || s.mode == listing {
 		return nil
 	}
-	for i := range n.epochs {
-		if e := &n.epochs[i]; e.Job == f.job.ID && f.loaded {
-			f.add(e.Epoch)
-		}
-	}
 	if j := s.jobs.all[f.job.ID]; j != nil {
 		f.job = j.Job
 	}
-	if f.job.State == f.state {
+	if f.job.State != f.state || f.job.Attempt != f.attempt {
+		f.state, f.attempt = f.job.State, f.job.Attempt
+		return s.detail(f.job.ID)
+	}
+	return s.moreEpochs()
+}
+
+// epochsMsg is what a job has trained since the epoch after which it was asked.
+type epochsMsg struct {
+	id     int64
+	epochs []api.Epoch
+}
+
+// moreEpochs asks for the followed job's epochs after the last one known. One
+// that goes on from a checkpoint comes to the same epochs again, bit by bit, so
+// that nothing is missed by not looking at them twice.
+func (s *Screen) moreEpochs() tea.Cmd {
+	f := s.followed
+	last := 0
+	if n := len(f.recent); n > 0 {
+		last = f.recent[n-1].Epoch
+	}
+	if !f.loaded || f.asked || f.job.Progress.Epoch <= last {
 		return nil
 	}
-	f.state = f.job.State
-	return s.detail(f.job.ID)
+	f.asked = true
+	ctx, c, id := s.ctx, s.client, f.job.ID
+	return func() tea.Msg {
+		within, cancel := context.WithTimeout(ctx, actWithin)
+		defer cancel()
+		epochs, _ := c.Metrics(within, id, api.EpochFilter{After: last}) // asked for again with the next news
+		return epochsMsg{id, epochs}
+	}
+}
+
+func (s *Screen) takeEpochs(m epochsMsg) {
+	f := s.followed
+	if f == nil || f.job.ID != m.id {
+		return
+	}
+	f.asked = false
+	for i := range m.epochs {
+		f.add(&m.epochs[i])
+	}
 }
 
 func (s *Screen) followKey(name string) tea.Cmd {

@@ -83,12 +83,6 @@ func (s *jobs) take(n *news) (unheard []int64) {
 	for _, id := range n.missing {
 		s.drop(id)
 	}
-	for i := range n.epochs {
-		e := &n.epochs[i]
-		if j, ok := s.all[e.Job]; ok && j.series != nil {
-			j.series.add(e.Epoch)
-		}
-	}
 	return unheard
 }
 

@@ -270,7 +270,7 @@ func fill(t testing.TB, s *Screen, all []api.Job) {
 	for i := range all {
 		j := s.jobs.all[all[i].ID]
 		if all[i].State == api.Running && len(all[i].Metrics) > 0 {
-			j.series = &series{name: "val_rmse", values: []float64{30, 25, 20, 16, 14, 13, 12.25}, last: 7}
+			j.series = &series{values: []float64{30, 25, 20, 16, 14, 13, 12.25}, epoch: 7}
 		}
 	}
 }

@@ -91,31 +91,3 @@ func elapsed(j *job, now time.Time) (time.Duration, bool) {
 	}
 	return now.Sub(*j.StartedAt), true
 }
-
-// A series is the end of a metric's history, for a sparkline.
-type series struct {
-	name   string
-	values []float64
-	last   int // epoch of the last value
-}
-
-const seriesValues = 64
-
-func (s *series) add(e *api.Epoch) {
-	if s.name == "" {
-		s.name = headline(e.Metrics)
-	}
-	v, ok := e.Metrics[s.name]
-	if !ok {
-		return
-	}
-	if e.Epoch <= s.last { // trained again, after a checkpoint
-		keep := max(len(s.values)-(s.last-e.Epoch+1), 0)
-		s.values = s.values[:keep]
-	}
-	s.values = append(s.values, v)
-	if n := len(s.values); n > 2*seriesValues {
-		s.values = append(s.values[:0], s.values[n-seriesValues:]...)
-	}
-	s.last = e.Epoch
-}

@@ -145,6 +145,8 @@ func (s *Screen) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		s.acted(m)
 	case detailMsg:
 		s.takeDetail(m)
+	case epochsMsg:
+		s.takeEpochs(m)
 	default:
 		s.drawn = s.frame != ""
 	}

@@ -225,11 +225,12 @@ func TestBounds(t *testing.T) {
 	if n := len(s.jobs.all); n != mostEnded {
 		t.Errorf("%d ended jobs are kept", n)
 	}
-	x := &series{}
-	for e := range 10_000 {
-		x.add(&api.Epoch{Epoch: e + 1, Metrics: map[string]float64{"val_loss": float64(e)}})
+	x, epochs := &series{}, make([]api.Epoch, 10_000)
+	for e := range epochs {
+		epochs[e] = api.Epoch{Epoch: e + 1, Metrics: map[string]float64{"val_loss": float64(e)}}
 	}
-	if n := len(x.values); n > 2*seriesValues || x.values[n-1] != 9999 {
+	x.take(epochs, "val_loss")
+	if n := len(x.values); n != seriesValues || x.values[n-1] != 9999 || x.epoch != 10_000 {
 		t.Errorf("%d values, the last %v", n, x.values[n-1])
 	}
 	h := &history{name: "val_loss"}

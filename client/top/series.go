@@ -11,28 +11,53 @@ import (
 	"weft/daemon/api"
 )
 
-// The sparklines of jobs in view: asked for once, then kept by the stream.
+// A series is the end of a metric's history, for a sparkline: the last epochs, as
+// they were when they were asked for.
+type series struct {
+	values []float64
+	epoch  int       // the last one that has been answered
+	asked  time.Time // the last time
+	open   bool      // and there is no answer yet
+}
+
+// The sparklines of jobs in view. They are asked for, so many in one command, those
+// first that have waited longest: what that costs does not depend on how many
+// epochs the jobs end a second, which may be thousands.
 const (
-	seriesAtOnce = 8   // jobs asked for in one command
+	seriesAtOnce = 8
+	seriesEvery  = 500 * time.Millisecond // for one job, at most
+	seriesValues = sparkWidth
 	mostSeries   = 512 // kept at all
 	seriesWithin = 10 * time.Second
 )
 
-// seriesMsg carries the epochs of jobs; without any for one that could not be
-// asked for, which is not tried again while it is kept.
+// seriesMsg carries the last epochs of the jobs that were asked for; nil where
+// there was no answer.
 type seriesMsg map[int64][]api.Epoch
 
-// wantSeries asks for the metrics of jobs in view that have none yet.
+// wantSeries asks for the last epochs of jobs in view that have ended some since
+// they were asked for.
 func (s *Screen) wantSeries() tea.Cmd {
-	var ids []int64
-	for _, j := range s.jobs.shown[min(s.top, len(s.jobs.shown)):min(s.top+s.height, len(s.jobs.shown))] {
-		if j.series == nil && len(j.Metrics) > 0 && len(ids) < seriesAtOnce {
-			j.series = &series{}
-			ids = append(ids, j.ID)
+	if s.mode != listing {
+		return nil
+	}
+	var stale []*job
+	for _, j := range s.inView() {
+		if headline(j.Metrics) != "" && j.series.stale(j.Progress.Epoch, s.now) {
+			stale = append(stale, j)
 		}
 	}
-	if len(ids) == 0 || s.mode != listing {
+	if len(stale) == 0 {
 		return nil
+	}
+	slices.SortStableFunc(stale, func(a, b *job) int { return a.series.lastAsked().Compare(b.series.lastAsked()) })
+	var ids []int64
+	for _, j := range stale[:min(len(stale), seriesAtOnce)] {
+		if j.series == nil {
+			j.series = &series{}
+		}
+		j.series.open, j.series.asked = true, s.now
+		ids = append(ids, j.ID)
 	}
 	s.forgetSeries()
 	ctx, c := s.ctx, s.client
@@ -41,12 +66,14 @@ func (s *Screen) wantSeries() tea.Cmd {
 		defer cancel()
 		m := seriesMsg{}
 		for _, id := range ids {
-			if epochs, err := c.Metrics(within, id); err == nil {
-				m[id] = epochs
-			}
+			m[id], _ = c.Metrics(within, id, api.EpochFilter{Last: seriesValues})
 		}
 		return m
 	}
+}
+
+func (s *Screen) inView() []*job {
+	return s.jobs.shown[min(s.top, len(s.jobs.shown)):min(s.top+s.height, len(s.jobs.shown))]
 }
 
 // forgetSeries drops those out of view, where there are too many.
@@ -60,7 +87,7 @@ func (s *Screen) forgetSeries() {
 	if kept <= mostSeries {
 		return
 	}
-	inView := s.jobs.shown[min(s.top, len(s.jobs.shown)):min(s.top+s.height, len(s.jobs.shown))]
+	inView := s.inView()
 	for _, j := range s.jobs.all {
 		if j.series != nil && !slices.Contains(inView, j) {
 			j.series = nil
@@ -71,15 +98,39 @@ func (s *Screen) forgetSeries() {
 func (s *Screen) takeSeries(m seriesMsg) {
 	for id, epochs := range m {
 		j := s.jobs.all[id]
-		if j == nil {
+		if j == nil || j.series == nil {
 			continue
 		}
-		fresh := &series{}
-		for i := range epochs[max(len(epochs)-seriesValues, 0):] {
-			fresh.add(&epochs[max(len(epochs)-seriesValues, 0)+i])
+		j.series.open = false
+		if epochs != nil {
+			j.series.take(epochs, headline(j.Metrics))
 		}
-		j.series = fresh
 	}
+}
+
+// stale reports whether the epochs of a job that has come to one of them are to be
+// asked for; s is nil for a job of which none were.
+func (s *series) stale(epoch int, now time.Time) bool {
+	return s == nil || !s.open && s.epoch != epoch && now.Sub(s.asked) >= seriesEvery
+}
+
+func (s *series) lastAsked() time.Time {
+	if s == nil {
+		return time.Time{}
+	}
+	return s.asked
+}
+
+// take takes the last epochs in the place of those before.
+func (s *series) take(epochs []api.Epoch, metric string) {
+	s.values, s.epoch = s.values[:0], 0
+	for i := range epochs {
+		s.epoch = epochs[i].Epoch
+		if v, ok := epochs[i].Metrics[metric]; ok {
+			s.values = append(s.values, v)
+		}
+	}
+	s.values = s.values[max(len(s.values)-seriesValues, 0):]
 }
 
 // A history is a metric over a job's epochs, thinned so that it stays small

@@ -11,7 +11,6 @@ import (
 	"iter"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"time"
 )
@@ -24,23 +23,6 @@ type Message struct {
 	// Reconnected tells that the daemon was away since the last message: what
 	// it says now may be more than what the events tell.
 	Reconnected bool
-}
-
-// EventFilter chooses the events of [Client.Events].
-type EventFilter struct {
-	Jobs []int64 // none: all jobs
-}
-
-// wants holds the filter on this side too: a list too long for a request line
-// is not sent.
-func (f EventFilter) wants(m Message) bool {
-	if len(f.Jobs) == 0 {
-		return true
-	}
-	if m.Event != nil {
-		return slices.Contains(f.Jobs, m.Event.Job)
-	}
-	return slices.Contains(f.Jobs, m.Progress.ID)
 }
 
 // Events streams what happens, beginning after the event with the id last (0:
@@ -113,6 +95,9 @@ func (s *stream) once(ctx context.Context, yield func(Message, error) bool) erro
 			r.query.Add("job", strconv.FormatInt(id, 10))
 		}
 	}
+	if len(s.filter.Types) > 0 {
+		r.query.Set("type", s.filter.typesText())
+	}
 	if s.last >= 0 {
 		last := strconv.FormatInt(s.last, 10)
 		r.query.Set("after", last)
@@ -133,6 +118,9 @@ func (s *stream) once(ctx context.Context, yield func(Message, error) bool) erro
 	defer watchdog.Stop()
 	alive := func() { watchdog.Reset(s.c.silent) }
 	return readEvents(res.Body, alive, func(e sseEvent) error {
+		if e.data == nil {
+			return s.passed(e)
+		}
 		m, ok, err := e.message()
 		if err != nil {
 			return err
@@ -148,6 +136,17 @@ func (s *stream) once(ctx context.Context, yield func(Message, error) bool) erro
 		}
 		return nil
 	})
+}
+
+// passed takes an id without an event: all up to it have come that are asked
+// for. The next connection begins there, whatever the filter has left out.
+func (s *stream) passed(e sseEvent) error {
+	id, err := strconv.ParseInt(e.id, 10, 64)
+	if err != nil {
+		return fmt.Errorf("decode an event's id: %w", err)
+	}
+	s.last = max(s.last, id)
+	return nil
 }
 
 // message decodes one server-sent event; ok is false for kinds that a newer
@@ -183,7 +182,8 @@ const maxEventBytes = 1 << 20
 
 // readEvents parses a text/event-stream until it ends, fails, or emit returns
 // an error. Lines end in LF, CRLF or CR; alive is called for every line,
-// comments included. An event without its closing empty line is dropped.
+// comments included. An event without its closing empty line is dropped; an id
+// without data is an event whose data is nil.
 func readEvents(r io.Reader, alive func(), emit func(sseEvent) error) error {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(make([]byte, 0, 16<<10), maxEventBytes)
@@ -199,6 +199,8 @@ func readEvents(r io.Reader, alive func(), emit func(sseEvent) error) error {
 		if len(line) == 0 {
 			if has {
 				e.data = bytes.TrimSuffix(e.data, []byte("\n"))
+			}
+			if has || e.id != "" {
 				if err := emit(e); err != nil {
 					return err
 				}

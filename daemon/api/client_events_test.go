@@ -33,7 +33,8 @@ func TestReadEvents(t *testing.T) {
 		"comment and blank lines": {": keep-alive\n\n\n\ndata: a\n\n", []string{"//a"}},
 		"carriage returns":        {"data: a\r\rdata: b\r\n\r\n", []string{"//a", "//b"}},
 		"lines of data":           {"data: a\ndata:\ndata:  b\n\n", []string{"//a\n\n b"}},
-		"no data, no event":       {"id: 4\nevent: x\n\ndata: a\n\n", []string{"//a"}},
+		"no data":                 {"event: x\n\ndata: a\n\n", []string{"//a"}},
+		"an id alone":             {": keep-alive\nid: 4\n\ndata: a\n\n", []string{"4//", "//a"}},
 		"unknown fields":          {"retry: 5\nfoo\ndata\n\n", []string{"//"}},
 		"an id with a zero":       {"id: 1\x002\ndata: a\n\n", []string{"//a"}},
 		"byte order mark":         {"\ufeffdata: a\n\n", []string{"//a"}},
@@ -75,6 +76,9 @@ func FuzzReadEvents(f *testing.F) {
 			t.Fatal("a stream that ends ended without an error")
 		}
 		_ = readEvents(bytes.NewReader(in), func() {}, func(e sseEvent) error {
+			if e.data == nil {
+				return (&stream{}).passed(e)
+			}
 			_, _, err := e.message()
 			return err
 		})
@@ -115,7 +119,8 @@ func TestEventsResumesWhereItWas(t *testing.T) {
 	s := &scripted{bodies: []string{
 		eventText(4) + "event: progress\ndata: {\"id\":1}\n\n" + "event: news\ndata: ?\n\n",
 		eventText(4) + eventText(5) + "id: 6\ndata: {\"id\"", // told again, and cut off
-		eventText(6),
+		eventText(6) + "id: 9\n\n" + "id: 8\n\n",             // nothing that is asked for came since
+		eventText(9) + eventText(10),
 	}}
 	c := listen(t, s, Options{})
 	var got []string
@@ -132,10 +137,10 @@ func TestEventsResumesWhereItWas(t *testing.T) {
 			got = append(got, fmt.Sprint(m.Event.ID))
 		}
 	}
-	if want := []string{"4", "progress", "again", "5", "again", "6"}; !slices.Equal(got, want) {
+	if want := []string{"4", "progress", "again", "5", "again", "6", "again", "10"}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
-	if want := []string{"3", "4", "5", "6"}; !slices.Equal(s.after, want) {
+	if want := []string{"3", "4", "5", "9", "10"}; !slices.Equal(s.after, want) {
 		t.Errorf("began after %v, want %v", s.after, want)
 	}
 	var p *Problem
@@ -202,5 +207,44 @@ func TestEventsFiltersALongListItself(t *testing.T) {
 	}
 	if asked != 0 {
 		t.Errorf("%d jobs in the query", asked)
+	}
+}
+
+// Types go with the question, and what comes all the same is not handed on.
+func TestEventsOfSomeTypes(t *testing.T) {
+	asked := make(chan string, 1)
+	c := listen(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked <- r.URL.Query().Get("type")
+		(&scripted{bodies: []string{"event: progress\ndata: {\"id\":1}\n\n" + eventText(1) +
+			"id: 2\nevent: failed\ndata: {\"id\":2,\"job\":1,\"type\":\"failed\"}\n\n"}}).ServeHTTP(w, r)
+	}), Options{})
+	for m, err := range c.Events(t.Context(), EventFilter{Types: []string{"failed", "cancelled"}}, -1) {
+		if err != nil || m.Event == nil || m.Event.Type != "failed" {
+			t.Errorf("got %+v, %v", m, err)
+		}
+		break
+	}
+	if got := <-asked; got != "failed,cancelled" {
+		t.Errorf("asked for %q", got)
+	}
+	most := EventTypesBut(EventEpoch, EventCheckpoint)
+	if len(most) != len(EventTypes)-2 || slices.Contains(most, EventEpoch) || !slices.Contains(most, ProgressEvent) {
+		t.Errorf("all but two are %v", most)
+	}
+}
+
+// From now on is from where the daemon was then, also when the connection
+// breaks before anything came.
+func TestEventsFromNowOnStayThere(t *testing.T) {
+	s := &scripted{bodies: []string{"id: 7\n\n", eventText(8)}}
+	c := listen(t, s, Options{})
+	var got []int64
+	for m, err := range c.Events(t.Context(), EventFilter{}, -1) {
+		if err == nil && m.Event != nil {
+			got = append(got, m.Event.ID)
+		}
+	}
+	if !slices.Equal(got, []int64{8}) || !slices.Equal(s.after[:2], []string{"", "7"}) {
+		t.Errorf("got %v, connections after %q", got, s.after)
 	}
 }

@@ -14,7 +14,7 @@ import (
 type Filter struct {
 	IDs    []int64
 	States []State
-	Kind   Kind
+	Kinds  []Kind
 	Owner  string
 	Name   string
 	Labels map[string]string // all of them must match
@@ -32,10 +32,13 @@ func (f Filter) query() url.Values {
 	for _, s := range f.States {
 		q.Add("state", string(s))
 	}
+	for _, k := range f.Kinds {
+		q.Add("kind", string(k))
+	}
 	for k, v := range f.Labels {
 		q.Add("label", k+"="+v)
 	}
-	for name, v := range map[string]string{"kind": string(f.Kind), "owner": f.Owner, "name": f.Name} {
+	for name, v := range map[string]string{"owner": f.Owner, "name": f.Name} {
 		if v != "" {
 			q.Set(name, v)
 		}
@@ -160,10 +163,23 @@ func (c *Client) Delete(ctx context.Context, id int64) error {
 	return c.call(ctx, request{method: http.MethodDelete, path: jobPath(id, "")}, nil)
 }
 
-// Metrics returns a job's metrics by epoch.
-func (c *Client) Metrics(ctx context.Context, id int64) ([]Epoch, error) {
+// EpochFilter chooses the epochs of [Client.Metrics]; the zero value chooses all.
+type EpochFilter struct {
+	After int // only epochs after this one
+	Last  int // only so many, the last ones; 0: all
+}
+
+// Metrics returns a job's metrics by epoch, in their order.
+func (c *Client) Metrics(ctx context.Context, id int64, f EpochFilter) ([]Epoch, error) {
+	q := url.Values{}
+	if f.After > 0 {
+		q.Set("after", strconv.Itoa(f.After))
+	}
+	if f.Last > 0 {
+		q.Set("last", strconv.Itoa(f.Last))
+	}
 	var out []Epoch
-	return out, c.call(ctx, request{method: http.MethodGet, path: jobPath(id, "metrics"), again: true}, &out)
+	return out, c.call(ctx, request{method: http.MethodGet, path: jobPath(id, "metrics"), query: q, again: true}, &out)
 }
 
 // History returns a job's events, oldest first.

@@ -96,10 +96,10 @@ type Event struct {
 	ID      int64     `json:"id"`
 	Time    time.Time `json:"time"`
 	Job     int64     `json:"job"`
-	Type    string    `json:"type"` // submitted, started, epoch, checkpoint, requeued, paused, resumed, succeeded, failed, cancelled, retried, held, released, changed
+	Type    string    `json:"type"` // of [EventTypes]
 	State   State     `json:"state"`
 	Message string    `json:"message,omitempty"`
-	// Epoch is set on events of type epoch.
+	// Epoch is set on events of type [EventEpoch].
 	Epoch *Epoch `json:"epoch,omitempty"`
 }
 

@@ -15,6 +15,9 @@ var eventTypes = map[api.Transition]string{
 	api.Succeed: "succeeded", api.Fail: "failed", api.Cancel: "cancelled", api.Retry: "retried",
 }
 
+// EventType is the type of the event that tells of a transition.
+func EventType(do api.Transition) string { return eventTypes[do] }
+
 // Apply makes changes in order, in one transaction that is durable when it
 // returns. errs has an entry for each: nil, or why [api.Next] refused it or
 // its job was not found, which leaves the job alone and hinders no other

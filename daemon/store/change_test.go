@@ -233,6 +233,12 @@ func TestEventsResume(t *testing.T) {
 	if diff := cmp.Diff(told, all[3:]); diff != "" {
 		t.Error("told and read differ", diff)
 	}
+	for job, want := range map[int64][]string{0: {"started", "succeeded"}, 2: {"started", "succeeded"}, 1: nil} {
+		some, err := s.Events(ctx, job, 0, 2, "started", "succeeded")
+		if diff := cmp.Diff(want, types(some)); diff != "" || err != nil {
+			t.Error(job, diff, err)
+		}
+	}
 	own, err := s.Events(ctx, 2, 2, 0)
 	if diff := cmp.Diff([]string{"started", "succeeded"}, types(own)); diff != "" || err != nil {
 		t.Error(diff, err)

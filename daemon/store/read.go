@@ -141,15 +141,31 @@ func (s *Store) detail(ctx context.Context, id int64) (d api.JobDetail, err erro
 		return d, err
 	}
 	d.Job = rec.Job
-	if d.Epochs, err = readEpochs(ctx, tx, id); err != nil {
+	if d.Epochs, err = readEpochs(ctx, tx, id, 0, -1); err != nil {
 		return d, err
 	}
 	d.Events, err = readEvents(ctx, tx, `WHERE job = ? AND type <> 'epoch' ORDER BY id`, id)
 	return d, err
 }
 
-func readEpochs(ctx context.Context, q querier, id int64) ([]api.Epoch, error) {
-	rows, err := q.QueryContext(ctx, `SELECT epoch, step, metrics FROM epochs WHERE job = ? ORDER BY epoch`, id)
+// Epochs returns a job's epochs after one of them, in their order, or the last
+// of these if last is not 0; none for a job that is not there.
+func (s *Store) Epochs(ctx context.Context, id int64, after, last int) ([]api.Epoch, error) {
+	limit := -1
+	if last > 0 {
+		limit = last
+	}
+	epochs, err := readEpochs(ctx, s.read, id, after, limit)
+	if err != nil {
+		return nil, s.explain("read epochs", err)
+	}
+	return epochs, nil
+}
+
+// readEpochs reads the last epochs after one of them; limit -1: all.
+func readEpochs(ctx context.Context, q querier, id int64, after, limit int) ([]api.Epoch, error) {
+	rows, err := q.QueryContext(ctx,
+		`SELECT epoch, step, metrics FROM epochs WHERE job = ? AND epoch > ? ORDER BY epoch DESC LIMIT ?`, id, after, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -166,6 +182,7 @@ func readEpochs(ctx context.Context, q querier, id int64) ([]api.Epoch, error) {
 		}
 		epochs = append(epochs, e)
 	}
+	slices.Reverse(epochs)
 	return epochs, rows.Err()
 }
 
@@ -219,6 +236,14 @@ func (s *Store) List(ctx context.Context, f Filter) ([]api.Job, int64, error) {
 	return jobs[:limit], jobs[limit-1].ID, nil
 }
 
+// anyOf is the condition that a column is one of some values.
+func anyOf[T ~string](column string, values []T) (condition string, args []any) {
+	for _, v := range values {
+		args = append(args, string(v))
+	}
+	return column + ` IN (` + strings.TrimSuffix(strings.Repeat("?, ", len(args)), ", ") + `)`, args
+}
+
 func (f *Filter) query(limit int) (query string, args []any) {
 	var where []string
 	add := func(condition string, values ...any) {
@@ -226,15 +251,12 @@ func (f *Filter) query(limit int) (query string, args []any) {
 		args = append(args, values...)
 	}
 	if f.States != nil {
-		marks := strings.TrimSuffix(strings.Repeat("?, ", len(f.States)), ", ")
-		states := make([]any, len(f.States))
-		for i, state := range f.States {
-			states[i] = string(state)
-		}
-		add(`state IN (`+marks+`)`, states...)
+		condition, values := anyOf("state", f.States)
+		add(condition, values...)
 	}
-	if f.Kind != "" {
-		add(`kind = ?`, string(f.Kind))
+	if f.Kinds != nil {
+		condition, values := anyOf("kind", f.Kinds)
+		add(condition, values...)
 	}
 	if f.Owner != "" {
 		add(`owner = ?`, f.Owner)
@@ -284,17 +306,22 @@ func (s *Store) States(ctx context.Context, ids []int64) (map[int64]api.State, e
 }
 
 // Events returns, by id, at most limit events with ids greater than after, of
-// one job or, with job 0, of all. What one call saw last is where the next
-// goes on: no event appears later with a smaller id. limit 0 is 1,000.
-func (s *Store) Events(ctx context.Context, job, after int64, limit int) ([]api.Event, error) {
+// one job or, with job 0, of all, and of all types or, if some are named, those.
+// What one call saw last is where the next goes on: no event appears later with
+// a smaller id. limit 0 is 1,000.
+func (s *Store) Events(ctx context.Context, job, after int64, limit int, types ...string) ([]api.Event, error) {
 	if limit <= 0 {
 		limit = defaultLimit
 	}
-	where, args := `WHERE id > ? ORDER BY id LIMIT ?`, []any{after, min(limit, maxLimit)}
+	where, args := `WHERE id > ?`, []any{after}
 	if job != 0 {
-		where, args = `WHERE job = ? AND id > ? ORDER BY id LIMIT ?`, append([]any{job}, args...)
+		where, args = where+` AND job = ?`, append(args, job)
 	}
-	events, err := readEvents(ctx, s.read, where, args...)
+	if len(types) > 0 {
+		one, values := anyOf("type", types)
+		where, args = where+` AND `+one, append(args, values...)
+	}
+	events, err := readEvents(ctx, s.read, where+` ORDER BY id LIMIT ?`, append(args, min(limit, maxLimit))...)
 	if err != nil {
 		return nil, s.explain("read events", err)
 	}

@@ -193,6 +193,7 @@ func TestListPagesAndFilters(t *testing.T) {
 	jobs := newJobs(10)
 	for i := range jobs {
 		jobs[i].Name = fmt.Sprint("job", i%2)
+		jobs[i].Kind = []api.Kind{api.KindTrain, api.KindTrain, api.KindJPEG, api.KindFetch}[i%4]
 		jobs[i].Owner = fmt.Sprint("owner", i%3)
 		jobs[i].Labels = map[string]string{"i": fmt.Sprint(i), `odd."k`: fmt.Sprint(i % 2)}
 	}
@@ -212,7 +213,9 @@ func TestListPagesAndFilters(t *testing.T) {
 		"no state":    {Filter{States: []api.State{}}, nil, 0},
 		"owner":       {Filter{Owner: "owner1"}, []int64{2, 5, 8}, 0},
 		"name":        {Filter{Name: "job1", Limit: 2}, []int64{2, 4}, 4},
-		"kind":        {Filter{Kind: "run"}, nil, 0},
+		"kind":        {Filter{Kinds: []api.Kind{api.KindJPEG}}, []int64{3, 7}, 0},
+		"kinds":       {Filter{Kinds: []api.Kind{api.KindJPEG, api.KindFetch, "none"}}, []int64{3, 4, 7, 8}, 0},
+		"no kind":     {Filter{Kinds: []api.Kind{}}, nil, 0},
 		"label":       {Filter{Labels: map[string]string{`odd."k`: "1", "i": "3"}}, []int64{4}, 0},
 		"label value": {Filter{Labels: map[string]string{"i": "11"}}, nil, 0},
 		"ids":         {Filter{IDs: []int64{3, 99, 1}}, []int64{1, 3}, 0},

@@ -89,7 +89,7 @@ type Report struct {
 // Filter chooses jobs of a list. Zero fields do not restrict.
 type Filter struct {
 	States []api.State
-	Kind   api.Kind
+	Kinds  []api.Kind
 	Owner  string
 	Labels map[string]string // all of them
 	Name   string            // exactly
