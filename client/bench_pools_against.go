@@ -154,13 +154,15 @@ func (g *gauge) sha256() {
 }
 
 func (g *gauge) jpeg() {
-	plain, jpegn := g.c.find(cpuwork.Sequential, 1, ""), g.c.find(cpuwork.Sequential, 1, poolbench.VariantJpegn)
-	turbo := plain != nil && jpegn != nil && plain.Runs[0].Digest != jpegn.Runs[0].Digest
-	if turbo {
-		g.ratio("C's processor time over ours, one core", g.processorTime("c-turbojpeg"), cpuOf(plain.Arm, plain.Runs), atLeast, 0.95)
+	of := func(variant string) *poolsArm { return g.c.find(cpuwork.Sequential, 1, variant) }
+	plain, turbo, jpegn := of(""), of(poolbench.VariantTurbo), of(poolbench.VariantJpegn)
+	if turbo != nil {
+		g.ratio("C's processor time over ours with libturbojpeg, one core", g.processorTime("c-turbojpeg"), cpuOf(turbo.Arm, turbo.Runs), atLeast, 0.95)
+	}
+	if plain != nil && jpegn != nil && plain.Runs[0].Digest != jpegn.Runs[0].Digest { // a faster encoder was chosen
 		g.ratio("Pillow's best over goroutines", g.wallOf("pillow-"), g.arm(cpuwork.Goroutine), atLeast, 2)
 	}
-	g.ratio("image/jpeg over jpegn, one core", sideOf(g.c.find(cpuwork.Sequential, 1, poolbench.VariantStd)), sideOf(jpegn), atLeast, 3)
+	g.ratio("image/jpeg over jpegn, one core", sideOf(of(poolbench.VariantStd)), sideOf(jpegn), atLeast, 3)
 }
 
 func (g *gauge) processorTime(peer string) side {

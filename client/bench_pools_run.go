@@ -83,7 +83,7 @@ func (s *pooling) run(ctx context.Context) error {
 		s.noPy = err.Error()
 	}
 	for _, c := range s.o.cases {
-		s.say.runs += s.o.repeat * (len(c.Arms(s.o.kinds, s.o.workers, s.o.given)) + len(poolbench.PeersOf(c, s.o.peers)))
+		s.say.runs += s.o.repeat * (len(s.arms(c)) + len(poolbench.PeersOf(c, s.o.peers)))
 		s.say.width = max(s.say.width, len(c.Name)+len(" python-shared-memory"))
 	}
 	for _, c := range s.o.cases {
@@ -95,11 +95,16 @@ func (s *pooling) run(ctx context.Context) error {
 	return nil
 }
 
+// arms are the case's arms that this machine has all for.
+func (s *pooling) arms(c poolbench.Case) []poolbench.Arm {
+	return slices.DeleteFunc(c.Arms(s.o.kinds, s.o.workers, s.o.given), func(a poolbench.Arm) bool { return !a.Here() })
+}
+
 // measureCase measures one case in all rounds.
 func (s *pooling) measureCase(ctx context.Context, c poolbench.Case) (err error) {
 	measured := poolsCase{Case: c.Name, Group: c.Group, About: c.About, Items: s.o.itemsOf(c), Size: s.o.sizeOf(c)}
 	measured.Ideal = c.Ideal(measured.Items)
-	arms := c.Arms(s.o.kinds, s.o.workers, s.o.given)
+	arms := s.arms(c)
 	peers := poolbench.PeersOf(c, s.o.peers)
 	s.say.preparing("preparing " + c.Name)
 	b, err := poolbench.Prepare(ctx, c, poolbench.Setup{Dir: s.dir, Self: s.self, Items: measured.Items, Size: measured.Size,

@@ -49,7 +49,7 @@ func recordedPools(rounds int, change func(contestant string, round int) bool) *
 			return runs
 		}
 		for i, a := range of.Arms(cpuwork.Kinds, []int{1, 2}, true) {
-			factor := []float64{1, 0.5, 0.3, 0.45, 0.31, 1.01, 0.6, 2.3, 9.1}[i]
+			factor := []float64{1, 0.5, 0.3, 0.45, 0.31, 1.01, 0.6, 1.2, 2.3, 9.1}[i]
 			c.Arms = append(c.Arms, poolsArm{Arm: a.Name(), Pool: a.Pool, Workers: a.Workers, Variant: a.Variant,
 				poolsFigures: poolsFigures{Runs: record(a.Name(), a.Variant, factor)}})
 		}

@@ -213,7 +213,7 @@ func flagValues(v *verb, name string) []candidate {
 		"loss":      {"cross_entropy", "mse", "bce_with_logits", "huber"},
 		"log-level": logLevels, "state": stateNames(), "s": stateNames(), "kind": kindNames(), "k": kindNames(),
 		"by": append(slices.Clone(usageBys), "label="), "since": {"24h", "7d", "30d"}, "until": {"24h", "7d"},
-		"pool": pools, "subsampling": {"4:2:0", "4:4:4"}, "encoder": {"auto", "libturbojpeg", "jpegn", "image/jpeg"},
+		"pool": pools, "subsampling": {"4:2:0", "4:4:4"}, "encoder": {"auto", "avx512", "libturbojpeg", "jpegn", "image/jpeg"},
 		"existing": existingOf(v),
 		"load":     load.Names(), "arms": shareArms, "baseline": shareArms,
 		"isolation": isolations,

@@ -31,12 +31,12 @@ func (p *program) cpuJPEGVerb() verb {
 			Usage: "convert pictures to JPEG: PNG, JPEG, WebP, BMP, TIFF",
 			Description: `Converts pictures, turned upright as their EXIF data says. Each result appears
 whole, beside its input or in the same tree below --to; what is there is left
-alone unless --force. libturbojpeg is used where it is installed.`,
+alone unless --force. The fastest encoder of this machine is used.`,
 			Flags: cpuFlags(append(filesFlags(),
 				&cli.StringFlag{Name: "to", Usage: "`DIRECTORY` for the results; default beside each input"},
 				&cli.IntFlag{Name: "quality", Aliases: []string{"q"}, Usage: "`N` from 1 to 100; default 85"},
 				&cli.StringFlag{Name: "subsampling", Usage: "`RATIO` of colours: 4:2:0 (default) or 4:4:4"},
-				&cli.StringFlag{Name: "encoder", Usage: "`NAME`: auto, libturbojpeg, jpegn, image/jpeg"},
+				&cli.StringFlag{Name: "encoder", Usage: "`NAME`: auto, avx512, libturbojpeg, jpegn, image/jpeg"},
 				&cli.IntFlag{Name: "max-width", Usage: "make pictures that are wider than `PIXELS` smaller"},
 				&cli.IntFlag{Name: "max-height", Usage: "make pictures that are higher than `PIXELS` smaller"},
 				&cli.StringFlag{Name: "background", Usage: "`#RRGGBB` behind what is transparent; default white"},

@@ -111,7 +111,7 @@ func (c Case) variants(kinds []cpuwork.Kind, workers []int) []Arm {
 	var arms []Arm
 	switch {
 	case c.Group == "jpeg" && slices.Contains(kinds, cpuwork.Sequential):
-		for _, encoder := range []string{VariantJpegn, VariantStd} {
+		for _, encoder := range []string{VariantTurbo, VariantJpegn, VariantStd} {
 			arms = append(arms, Arm{Pool: cpuwork.Sequential, Workers: 1, Variant: encoder})
 		}
 	case c.Name == Handoff:

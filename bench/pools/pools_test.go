@@ -83,6 +83,10 @@ func TestAnswers(t *testing.T) {
 			}
 			sums, alone := map[string]string{}, int64(0)
 			for _, a := range c.Arms(cpuwork.Kinds, []int{1, 2}, true) {
+				if !a.Here() {
+					t.Logf("%s is not here", a.Name())
+					continue
+				}
 				answer, err := b.Arm(t.Context(), a)
 				if err != nil {
 					t.Errorf("%s: %v", a.Name(), err)

@@ -19,6 +19,7 @@ type Arm struct {
 // than the one that is chosen by itself.
 const (
 	VariantOne   = "one by one"
+	VariantTurbo = jpeg.EncoderTurbo
 	VariantJpegn = jpeg.EncoderJpegn
 	VariantStd   = jpeg.EncoderStd
 )
@@ -31,6 +32,10 @@ func (a Arm) Name() string {
 	}
 	return name
 }
+
+// Here reports whether this machine has what the arm needs: an encoder may be a
+// library that is not installed.
+func (a Arm) Here() bool { return a.Variant != VariantTurbo || jpeg.HasEncoder(a.Variant) }
 
 // A Task is what a contestant's process is told.
 type Task struct {

@@ -49,7 +49,7 @@ var benchSizes = []struct {
 func BenchmarkEncode(b *testing.B) {
 	for _, s := range benchSizes {
 		for _, channels := range []int{3, 4} {
-			for _, name := range []string{EncoderTurbo, EncoderJpegn, EncoderStd} {
+			for _, name := range []string{EncoderAVX512, EncoderTurbo, EncoderJpegn, EncoderStd} {
 				b.Run(fmt.Sprintf("%s/channels=%d/%s", s.name, channels, filepath.Base(name)), func(b *testing.B) {
 					do, item := encodeWork(b, name, s.w, s.h, channels)
 					out := benchOne(b, do, item, nil)
@@ -66,11 +66,7 @@ func BenchmarkEncode(b *testing.B) {
 
 func encodeWork(tb testing.TB, encoder string, w, h, channels int) (cpuwork.Func, []byte) {
 	tb.Helper()
-	if encoder == EncoderTurbo {
-		if _, err := newTurbo(); err != nil {
-			tb.Skip("no libturbojpeg:", err)
-		}
-	}
+	skipWithout(tb, encoder)
 	params, err := json.Marshal(Encoding{Encoder: encoder})
 	if err != nil {
 		tb.Fatal(err)
@@ -99,11 +95,13 @@ func benchOne(b *testing.B, do cpuwork.Func, item, out []byte) []byte {
 func BenchmarkAgainstC(b *testing.B) {
 	for _, s := range benchSizes {
 		for _, channels := range []int{3, 4} {
-			b.Run(fmt.Sprintf("%s/channels=%d", s.name, channels), func(b *testing.B) {
-				do, item := encodeWork(b, EncoderTurbo, s.w, s.h, channels)
-				c := startC(b, s.w, s.h, channels, item[pixelsHeader:])
-				compare(b, func(n int) time.Duration { return c.run(b, n) }, "of_c", processorTime, func(count int) { runOne(b, do, item, count) })
-			})
+			for _, encoder := range []string{EncoderAVX512, EncoderTurbo} {
+				b.Run(fmt.Sprintf("%s/channels=%d/%s", s.name, channels, encoder), func(b *testing.B) {
+					do, item := encodeWork(b, encoder, s.w, s.h, channels)
+					c := startC(b, s.w, s.h, channels, item[pixelsHeader:])
+					compare(b, func(n int) time.Duration { return c.run(b, n) }, "of_c", processorTime, func(count int) { runOne(b, do, item, count) })
+				})
+			}
 		}
 	}
 }
@@ -127,7 +125,7 @@ func BenchmarkAgainstStd(b *testing.B) {
 // BenchmarkAgainstPillow is two workers' work, against two of Pillow's threads and
 // two of its processes, from the same RGB pixels.
 func BenchmarkAgainstPillow(b *testing.B) {
-	for _, encoder := range []string{EncoderTurbo, EncoderJpegn} {
+	for _, encoder := range []string{EncoderAVX512, EncoderTurbo, EncoderJpegn} {
 		for _, s := range benchSizes {
 			for _, kind := range []string{"threads", "processes"} {
 				b.Run(fmt.Sprintf("%s/%s/%s", encoder, s.name, kind), func(b *testing.B) {

@@ -2,6 +2,7 @@ package jpeg
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"image"
 	"image/jpeg"
@@ -9,6 +10,7 @@ import (
 	"github.com/gen2brain/jpegn"
 
 	"weft/cpuwork"
+	"weft/cpuwork/jpeg/baseline"
 )
 
 // An encoder appends f as a JPEG file to dst. It is used by one goroutine at a
@@ -27,31 +29,56 @@ type decoder interface {
 
 // The encoders' names, as they are asked for and reported.
 const (
-	EncoderAuto  = "auto"
-	EncoderTurbo = "libturbojpeg" // the system's library, looked up when first used
-	EncoderJpegn = "jpegn"        // Go and assembly, always there
-	EncoderStd   = "image/jpeg"   // the standard library; 4:2:0 only
+	EncoderAuto   = "auto"
+	EncoderAVX512 = "avx512"       // Go and assembly, where the processor has what it takes
+	EncoderTurbo  = "libturbojpeg" // the system's library, looked up when first used; writes the same files
+	EncoderJpegn  = "jpegn"        // Go and assembly, always there
+	EncoderStd    = "image/jpeg"   // the standard library; 4:2:0 only
 )
 
-// newEncoder is the encoder of that name; auto is libturbojpeg where it is present
-// and jpegn elsewhere.
+var errNoAVX512 = errors.New("encoder avx512: this processor lacks AVX-512, or its VNNI, VBMI or VBMI2: try auto")
+
+// newEncoder is the encoder of that name; auto is the fastest that is there.
 func newEncoder(name string) (encoder, error) {
+	return pickEncoder(name, baseline.Supported(), newTurbo)
+}
+
+// pickEncoder is newEncoder for a machine that has AVX-512 or not, and
+// libturbojpeg or not.
+func pickEncoder(name string, avx512 bool, openTurbo func() (*turbo, error)) (encoder, error) {
+	if name == "" {
+		name = EncoderAuto
+	}
 	switch name {
-	case EncoderAuto, "", EncoderTurbo:
-		t, err := newTurbo()
-		if err == nil {
+	case EncoderAuto, EncoderAVX512:
+		if avx512 {
+			return &baselineEncoder{}, nil
+		}
+		if name == EncoderAVX512 {
+			return nil, errNoAVX512
+		}
+		if t, err := openTurbo(); err == nil {
 			return t, nil
 		}
-		if name == EncoderTurbo {
+		return &jpegnEncoder{}, nil
+	case EncoderTurbo:
+		t, err := openTurbo()
+		if err != nil {
 			return nil, fmt.Errorf("load libturbojpeg: %w", err)
 		}
-		return &jpegnEncoder{}, nil
+		return t, nil
 	case EncoderJpegn:
 		return &jpegnEncoder{}, nil
 	case EncoderStd:
 		return &stdEncoder{}, nil
 	}
 	return nil, fmt.Errorf("unknown encoder %q", name)
+}
+
+// HasEncoder reports whether this machine has the encoder of that name.
+func HasEncoder(name string) bool {
+	_, err := newEncoder(name)
+	return err == nil
 }
 
 // newDecoder is libturbojpeg where it is present, and otherwise the standard
@@ -61,6 +88,16 @@ func newDecoder() decoder {
 		return t
 	}
 	return stdDecoder{}
+}
+
+// baselineEncoder is our own.
+type baselineEncoder struct{ e baseline.Encoder }
+
+func (*baselineEncoder) name() string { return EncoderAVX512 }
+
+func (b *baselineEncoder) encode(dst []byte, f frame, o Encoding) ([]byte, error) {
+	return b.e.Append(dst, baseline.Image{Pix: f.pix, Width: f.w, Height: f.h, Stride: f.stride, Channels: f.channels},
+		baseline.Options{Quality: o.Quality, Subsample: o.Subsampling != Subsampling444})
 }
 
 // jpegnEncoder wants RGBX; RGB is widened.
@@ -147,6 +184,7 @@ func (stdDecoder) decode(data []byte, _ header, _ size, s *scratch) (frame, int,
 }
 
 var (
+	_ encoder = (*baselineEncoder)(nil)
 	_ encoder = (*jpegnEncoder)(nil)
 	_ encoder = (*stdEncoder)(nil)
 	_ encoder = (*turbo)(nil)

@@ -24,13 +24,20 @@ func read(tb testing.TB, name string) []byte {
 	return data
 }
 
+// skipWithout ends a test of an encoder that not every machine has.
+func skipWithout(tb testing.TB, encoder string) {
+	tb.Helper()
+	if encoder != EncoderTurbo && encoder != EncoderAVX512 {
+		return
+	}
+	if _, err := newEncoder(encoder); err != nil {
+		tb.Skip("no "+encoder+":", err)
+	}
+}
+
 func converter(tb testing.TB, o Options) *Converter {
 	tb.Helper()
-	if o.Encoder == EncoderTurbo {
-		if _, err := newTurbo(); err != nil {
-			tb.Skip("no libturbojpeg:", err)
-		}
-	}
+	skipWithout(tb, o.Encoder)
 	c, err := NewConverter(o)
 	if err != nil {
 		tb.Fatal(err)
@@ -81,7 +88,7 @@ func TestConvertLikePillow(t *testing.T) {
 	if err != nil || len(files) < 25 {
 		t.Fatalf("%d pictures: %v", len(files), err)
 	}
-	for _, encoder := range []string{EncoderTurbo, EncoderJpegn} {
+	for _, encoder := range []string{EncoderAVX512, EncoderTurbo, EncoderJpegn} {
 		for _, file := range files {
 			name := strings.TrimSuffix(filepath.Base(file), ".rgb")
 			t.Run(encoder+"/"+name, func(t *testing.T) {
@@ -133,7 +140,7 @@ func TestConvertKeepsProfile(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, encoder := range []string{EncoderTurbo, EncoderJpegn, EncoderStd} {
+		for _, encoder := range []string{EncoderAVX512, EncoderTurbo, EncoderJpegn, EncoderStd} {
 			t.Run(encoder+"/"+name, func(t *testing.T) {
 				out, _, _ := convert(t, converter(t, Options{Encoding: Encoding{Encoder: encoder}}), in)
 				back, err := readHeader(out, Limits{MaxPixels: 1e6})

@@ -21,10 +21,12 @@
 //
 // # Encoders
 //
-// libturbojpeg is looked up on the system when first needed (libturbojpeg.so.0,
-// versions 2 and 3), and decodes JPEG too. Without it jpegn encodes and the
-// standard library decodes. It is called without cgo, but makes programs
-// that import this package need the C library's loader.
+// With AVX-512 pictures are encoded by package baseline (avx512), whose files are
+// libturbojpeg's. libturbojpeg is looked up on the system when first needed
+// (libturbojpeg.so.0, versions 2 and 3); it decodes JPEG, and encodes on other
+// processors. Without it jpegn encodes there, and the standard library decodes. It
+// is called without cgo, but makes programs that import this package need the C
+// library's loader.
 //
 // # Files
 //
@@ -32,10 +34,11 @@
 // or below the output directory. It appears under that name when it is whole. An
 // existing file is left alone, which counts as done (skip) or failed (refuse), and
 // replaced with force; an input is never replaced by another input's result. Of
-// two inputs with the same result the second fails. Results are forced to disk
-// once, at the job's end. A job that goes on after a crash skips, or under refuse
-// fails on, the results that it had written and not yet noted; with force and
-// without an output directory it encodes those few again.
+// two inputs with the same result the second fails. A result's content is on the
+// disk before it has its name, and both are before the job's journal speaks of it:
+// a power cut leaves no broken picture. A job that goes on after a crash skips, or
+// under refuse fails on, the results that it had written and not yet noted; with
+// force and without an output directory it encodes those few again.
 //
 // # Errors of items
 //
@@ -60,6 +63,6 @@
 // number of scans (500) and the end are checked, of a PNG file no text is
 // unpacked and no profile beyond 16 MiB. Decoding takes at most 12 bytes a pixel.
 //
-// Nothing of weft is imported but cpuwork, cpuwork/batch and cpuwork/files. Start reading at
-// [Converter.Convert].
+// Nothing of weft is imported but cpuwork, cpuwork/batch, cpuwork/files with its
+// durable, and baseline, below this package. Start reading at [Converter.Convert].
 package jpeg

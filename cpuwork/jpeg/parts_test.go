@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"image"
 	"image/color"
 	"math"
@@ -194,7 +195,7 @@ func TestUprightTurnsBack(t *testing.T) {
 }
 
 func TestEncodeWork(t *testing.T) {
-	for _, name := range []string{EncoderTurbo, EncoderJpegn, EncoderStd} {
+	for _, name := range []string{EncoderAVX512, EncoderTurbo, EncoderJpegn, EncoderStd} {
 		for _, channels := range []int{1, 3, 4} {
 			do, item := encodeWork(t, name, 70, 50, channels)
 			out, err := do(t.Context(), item, []byte("kept"))
@@ -220,6 +221,68 @@ func TestEncodeWork(t *testing.T) {
 			}
 			if d := distance(m, rgb); d > 12 {
 				t.Errorf("%s, %d channels: differs by %.1f", name, channels, d)
+			}
+		}
+	}
+}
+
+// TestAutoEncoder: the fastest that the machine has.
+func TestAutoEncoder(t *testing.T) {
+	there := func() (*turbo, error) { return &turbo{}, nil }
+	missing := func() (*turbo, error) { return nil, errors.New("not found") }
+	for _, tt := range []struct {
+		name   string
+		avx512 bool
+		turbo  func() (*turbo, error)
+		want   string // or the error
+	}{
+		{EncoderAuto, true, there, EncoderAVX512},
+		{"", true, missing, EncoderAVX512},
+		{EncoderAVX512, true, missing, EncoderAVX512},
+		{EncoderAuto, false, there, EncoderTurbo},
+		{EncoderAuto, false, missing, EncoderJpegn},
+		{EncoderTurbo, true, there, EncoderTurbo},
+		{EncoderJpegn, true, there, EncoderJpegn},
+		{EncoderStd, true, there, EncoderStd},
+		{EncoderAVX512, false, there, "encoder avx512: this processor lacks AVX-512, or its VNNI, VBMI or VBMI2: try auto"},
+		{EncoderTurbo, true, missing, "load libturbojpeg: not found"},
+		{"gd", true, there, `unknown encoder "gd"`},
+	} {
+		e, err := pickEncoder(tt.name, tt.avx512, tt.turbo)
+		got := ""
+		if err != nil {
+			got = err.Error()
+		} else {
+			got = e.name()
+		}
+		if got != tt.want {
+			t.Errorf("%q with AVX-512 %v: got %q, want %q", tt.name, tt.avx512, got, tt.want)
+		}
+	}
+}
+
+// TestSameFiles: which of the two encoders a machine has makes no difference.
+func TestSameFiles(t *testing.T) {
+	for _, f := range []frame{
+		{pix: photo(200, 99, 3), w: 200, h: 99, stride: 600, channels: 3},
+		{pix: photo(200, 99, 4), w: 199, h: 99, stride: 800, channels: 4},
+		{pix: photo(200, 99, 3), w: 177, h: 99, stride: 600, channels: 1},
+	} {
+		for _, o := range []Encoding{{Quality: 85, Subsampling: Subsampling420}, {Quality: 40, Subsampling: Subsampling444}} {
+			ours, err := new(baselineEncoder).encode(nil, f, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			library, err := newTurbo()
+			if err != nil {
+				t.Skip("no libturbojpeg:", err)
+			}
+			theirs, err := library.encode(nil, f, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(ours, theirs) {
+				t.Errorf("%d channels, %+v: %d bytes, and %d by libturbojpeg", f.channels, o, len(ours), len(theirs))
 			}
 		}
 	}
@@ -261,7 +324,7 @@ func TestSpecCheck(t *testing.T) {
 		"no inputs: name files to convert":                                             {},
 		"quality is 101: try a number from 1 to 100":                                   {Paths: []string{"a"}, Options: Options{Encoding: Encoding{Quality: 101}}},
 		`subsampling is "4:1:1": try 4:2:0 or 4:4:4`:                                   {Paths: []string{"a"}, Options: Options{Encoding: Encoding{Subsampling: "4:1:1"}}},
-		`encoder is "gd": try auto, libturbojpeg, jpegn or image/jpeg`:                 {Paths: []string{"a"}, Options: Options{Encoding: Encoding{Encoder: "gd"}}},
+		`encoder is "gd": try auto, avx512, libturbojpeg, jpegn or image/jpeg`:         {Paths: []string{"a"}, Options: Options{Encoding: Encoding{Encoder: "gd"}}},
 		"image/jpeg writes 4:2:0 only: try another encoder":                            {Paths: []string{"a"}, Options: Options{Encoding: Encoding{Encoder: EncoderStd, Subsampling: Subsampling444}}},
 		`background is "#12345": try #rrggbb, white or black`:                          {Paths: []string{"a"}, Options: Options{Background: "#12345"}},
 		`existing is "ask": try skip or refuse`:                                        {Paths: []string{"a"}, Options: Options{Existing: "ask"}},

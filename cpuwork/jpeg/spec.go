@@ -29,7 +29,7 @@ const (
 type Encoding struct {
 	Quality     int    `json:"quality,omitempty"`     // 1 to 100; 0: 85
 	Subsampling string `json:"subsampling,omitempty"` // 4:2:0 (default) or 4:4:4
-	Encoder     string `json:"encoder,omitempty"`     // auto (default), libturbojpeg, jpegn, image/jpeg
+	Encoder     string `json:"encoder,omitempty"`     // auto (default), avx512, libturbojpeg, jpegn, image/jpeg
 }
 
 // Limits are what an input may ask for. Zero values are the defaults.
@@ -139,13 +139,14 @@ func (e *Encoding) check() error {
 		return fmt.Errorf("subsampling is %q: try %s or %s", e.Subsampling, Subsampling420, Subsampling444)
 	}
 	switch e.Encoder {
-	case EncoderAuto, EncoderTurbo, EncoderJpegn:
+	case EncoderAuto, EncoderAVX512, EncoderTurbo, EncoderJpegn:
 	case EncoderStd:
 		if e.Subsampling != Subsampling420 {
 			return fmt.Errorf("%s writes %s only: try another encoder", EncoderStd, Subsampling420)
 		}
 	default:
-		return fmt.Errorf("encoder is %q: try %s, %s, %s or %s", e.Encoder, EncoderAuto, EncoderTurbo, EncoderJpegn, EncoderStd)
+		return fmt.Errorf("encoder is %q: try %s, %s, %s, %s or %s", e.Encoder,
+			EncoderAuto, EncoderAVX512, EncoderTurbo, EncoderJpegn, EncoderStd)
 	}
 	return nil
 }

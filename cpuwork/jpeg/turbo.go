@@ -26,6 +26,7 @@ const (
 	tjGray = 6
 
 	tjNoRealloc     = 1024
+	tjAccurateDCT   = 4096 // version 3's default; version 2 has another one below quality 96
 	tjStopOnWarning = 8192
 
 	tjErrWarning = 0 // of tjGetErrorCode
@@ -138,7 +139,7 @@ func (t *turbo) encode(dst []byte, f frame, o Encoding) ([]byte, error) {
 	t.pinned.Pin(t.out)
 	r, _, _ := purego.SyscallN(t.lib.compress, t.enc,
 		uintptr(unsafe.Pointer(unsafe.SliceData(f.pix))), uintptr(f.w), uintptr(f.stride), uintptr(f.h), uintptr(format),
-		uintptr(unsafe.Pointer(&t.out)), uintptr(unsafe.Pointer(&t.size)), uintptr(samp), uintptr(o.Quality), tjNoRealloc)
+		uintptr(unsafe.Pointer(&t.out)), uintptr(unsafe.Pointer(&t.size)), uintptr(samp), uintptr(o.Quality), tjNoRealloc|tjAccurateDCT)
 	t.pinned.Unpin()
 	runtime.KeepAlive(f.pix)
 	t.out = nil

@@ -40,7 +40,7 @@ int main(int argc, char **argv)
 		}
 		unsigned long size = tjBufSize(w, h, TJSAMP_420);
 		if (tjCompress2(handle, pix + n * ((i + PICTURES) % PICTURES), w, w * 3, h, TJPF_RGB, &out, &size, TJSAMP_420,
-				QUALITY, TJFLAG_NOREALLOC))
+				QUALITY, TJFLAG_NOREALLOC | TJFLAG_ACCURATEDCT))
 			return 4;
 		bytes += size;
 	}

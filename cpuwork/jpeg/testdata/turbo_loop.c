@@ -30,7 +30,8 @@ int main(int argc, char **argv)
 		clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &a);
 		for (long i = 0; i < count; i++) {
 			size = tjBufSize(w, h, samp);
-			if (tjCompress2(handle, pix, w, w * channels, h, format, &out, &size, samp, quality, TJFLAG_NOREALLOC))
+			if (tjCompress2(handle, pix, w, w * channels, h, format, &out, &size, samp, quality,
+					TJFLAG_NOREALLOC | TJFLAG_ACCURATEDCT))
 				return 4;
 		}
 		clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &b);
