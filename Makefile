@@ -27,6 +27,9 @@ demo: build ## train ten small models together on real data, live, then one afte
 test: ## all tests, end to end included, on any machine; two minutes on 2 cores, most of them compiling
 	$(GO) test $(TAGS) ./...
 
+# A process with the detector in it sleeps for a second before it ends, so that other threads
+# may still find a race; hundreds of processes end in these tests, and 50 ms are plenty.
+race: export GORACE := atexit_sleep_ms=50 $(GORACE)
 race: ## all tests under the race detector; RACEFLAGS=-short leaves out the longest
 	$(GO) test $(TAGS) -race -timeout 20m $(RACEFLAGS) ./...
 
