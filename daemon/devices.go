@@ -239,8 +239,13 @@ func (o *owner) checkpointed(r *residency, e gpu.Checkpointed) {
 	o.reports = append(o.reports, rep)
 }
 
-// stopped records the departure that was wished for.
+// stopped records the departure that was wished for, and how far the job came: it
+// may have done more than was last reported.
 func (o *owner) stopped(r *residency) {
+	if r.unsaved {
+		r.unsaved = false
+		o.reports = append(o.reports, o.report(r))
+	}
 	switch r.wish {
 	case cancel:
 		o.leave(r, store.Change{Do: api.Cancel})
