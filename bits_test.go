@@ -53,38 +53,29 @@ func TestSameBitsInAnyCompany(t *testing.T) {
 	t.Run("paused and resumed", func(t *testing.T) {
 		s := serve(t, t.TempDir())
 		defer s.stop()
-		id := s.submit(train(spec))[0]
-		for range 3 {
-			if s.until(id, "steps or its end", func(j api.JobDetail) bool { return started(j) || j.State.Final() }).State.Final() {
-				break
+		compare(t, s.succeeded(s.inTime(train(spec), started, func(id int64) bool {
+			for range 3 {
+				if !s.act(id, api.ActionPause) ||
+					s.until(id, "its pause", func(j api.JobDetail) bool { return j.State != api.Running }).State.Final() {
+					break
+				}
+				s.act(id, api.ActionResume)
+				if s.until(id, "steps or its end", func(j api.JobDetail) bool { return started(j) || j.State.Final() }).State.Final() {
+					break
+				}
 			}
-			if _, err := s.client.Do(t.Context(), id, "pause"); err != nil {
-				t.Fatalf("pause: %v", err)
-			}
-			paused := s.until(id, "its pause", func(j api.JobDetail) bool { return j.State != api.Running })
-			if paused.State.Final() {
-				break
-			}
-			if _, err := s.client.Do(t.Context(), id, "resume"); err != nil {
-				t.Fatalf("resume: %v", err)
-			}
-		}
-		requireEvent(t, s.ended(id), "paused")
-		compare(t, s.succeeded(id))
+			return hasEvent(s.ended(id), "paused")
+		})))
 	})
 	t.Run("daemon killed half-way", func(t *testing.T) {
 		s := serve(t, t.TempDir())
-		id := s.submit(train(spec))[0]
-		s.until(id, "a checkpoint half-way", func(j api.JobDetail) bool {
-			if j.State.Final() {
-				t.Fatalf("the job ended before it could be interrupted: %+v", j.Progress)
-			}
-			return hasEvent(j, "checkpoint") && 4*j.Progress.Step > j.Progress.Steps
+		halfWay := func(j api.JobDetail) bool { return hasEvent(j, "checkpoint") && 4*j.Progress.Step > j.Progress.Steps }
+		id := s.inTime(train(spec), halfWay, func(id int64) bool {
+			s.kill()
+			s.start()
+			return hasEvent(s.ended(id), "requeued")
 		})
-		s.kill()
-		s.start()
 		defer s.stop()
-		requireEvent(t, s.ended(id), "requeued")
 		compare(t, s.succeeded(id))
 	})
 }

@@ -217,6 +217,37 @@ func (s *served) await(id int64, what string, tells func(api.Message) bool, ok f
 	return api.JobDetail{}
 }
 
+// inTime submits a job, waits until it is as asked, and disturbs it. A job that
+// ended before, because this process had to wait for its turn, tests nothing, and
+// the next is tried. disturb tells whether it came in time.
+func (s *served) inTime(job api.Submission, as func(api.JobDetail) bool, disturb func(id int64) bool) int64 {
+	s.t.Helper()
+	for began := time.Now(); time.Since(began) < patience; {
+		id := s.submit(job)[0]
+		now := s.until(id, "its moment or its end", func(j api.JobDetail) bool { return as(j) || j.State.Final() })
+		if !now.State.Final() && disturb(id) {
+			return id
+		}
+	}
+	s.t.Fatalf("for %v, every job ended before it could be disturbed", patience)
+	return 0
+}
+
+// act has the daemon do something to a job; false: the job has ended.
+func (s *served) act(id int64, do api.Action) bool {
+	s.t.Helper()
+	_, err := s.client.Do(s.t.Context(), id, do)
+	if e := api.AsError(err); e != nil && e.Code == api.CodeWrongState {
+		if j, lost := s.client.Job(s.t.Context(), id); lost == nil && j.State.Final() {
+			return false
+		}
+	}
+	if err != nil {
+		s.t.Fatalf("%s job %d: %v", do, id, err)
+	}
+	return true
+}
+
 // succeeded waits for the job's success and returns its model's bytes.
 func (s *served) succeeded(id int64) []byte {
 	s.t.Helper()

@@ -50,11 +50,8 @@ func TestGPUJobSurvives(t *testing.T) {
 
 	for name, disturb := range map[string]func(id int64){
 		"pause": func(id int64) {
-			if _, err := s.client.Do(t.Context(), id, "pause"); err != nil {
-				t.Fatalf("pause: %v", err)
-			}
-			if _, err := s.client.Do(t.Context(), id, "resume"); err != nil {
-				t.Fatalf("resume: %v", err)
+			if s.act(id, api.ActionPause) {
+				s.act(id, api.ActionResume)
 			}
 		},
 		"kill -9 of the worker": func(int64) {
