@@ -34,7 +34,7 @@ func supervise(t *testing.T, role string, change func(*Config)) *watched {
 	w := &watched{t: t, ups: make(chan Frame, 1000), frames: make(chan Frame, 1000), downs: make(chan Exit, 1000)}
 	cfg := Config{
 		Name: role, Path: self(), Env: []string{roleVar + "=" + role},
-		ReadyTimeout: patience, BeatTimeout: patience,
+		ReadyTimeout: patience, BeatTimeout: patience, DumpTimeout: patience,
 		Backoff: backoff.NewConstantBackOff(time.Millisecond),
 		OnUp:    func(_ *Conn, f Frame) { w.ups <- f },
 		OnFrame: func(f Frame) { w.frames <- f },
@@ -168,12 +168,22 @@ func TestEnds(t *testing.T) {
 				w.tell(tt.act)
 			}
 			if tt.signal != 0 {
-				get(t, w.ups, "ready frame")
-				if err := unix.Kill(w.Status().PID, tt.signal); err != nil {
+				var pid int // not the one of now: it would be 0, all of us, if it had died by itself
+				if _, err := fmt.Sscanf(string(get(t, w.ups, "ready frame").Payload), "pid %d", &pid); err != nil {
+					t.Fatal(err)
+				}
+				if err := unix.Kill(pid, tt.signal); err != nil {
 					t.Fatal(err)
 				}
 			}
 			exit := get(t, w.downs, "exit")
+			for range 10 { // a child that did not get to run for so long has no beat either, and never came to hang
+				if tt.act != "hang" || !errors.Is(exit, tt.err) || strings.Contains(exit.LastWords, "proc.act") {
+					break
+				}
+				w.tell(tt.act)
+				exit = get(t, w.downs, "exit")
+			}
 			if _, want := tt.err.(*ProtocolError); want {
 				if !isProtocolError(exit.Err) {
 					t.Errorf("error is %v, want a *ProtocolError", exit.Err)
