@@ -8,6 +8,7 @@ import (
 	"iter"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -249,7 +250,9 @@ func TestRetryAfter(t *testing.T) {
 }
 
 // An item that waits holds no slot: with one slot, all others end first.
-func TestEventWaitsWithoutSlot(t *testing.T) {
+func TestEventWaitsWithoutSlot(t *testing.T) { synctest.Test(t, waitWithoutSlot) }
+
+func waitWithoutSlot(t *testing.T) {
 	tries := 0
 	o := options(Work{Name: "later", New: func([]byte) (Func, error) {
 		return func(_ context.Context, in, out []byte) ([]byte, error) {
