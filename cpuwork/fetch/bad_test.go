@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -21,7 +22,8 @@ import (
 // leaves nothing behind.
 func TestBadServers(t *testing.T) {
 	s := start(t, fetchtest.Config{})
-	short := func(s *Spec) { s.IdleTimeout, s.HeaderTimeout = 0.2, 0.2 }
+	idle := func(s *Spec) { s.IdleTimeout = 0.2 } // and all of its time for the header
+	header := func(s *Spec) { s.HeaderTimeout = 0.2 }
 	for _, c := range []struct {
 		path, code, message string
 		change              func(*Spec)
@@ -31,9 +33,9 @@ func TestBadServers(t *testing.T) {
 		{"/status/302", "status_302", "the server answered 302 Found", nil},
 		{"/status/206", CodeProtocol, "the server sent a part that nobody asked for", nil},
 		{"/status/304", "status_304", "the server answered 304 Not Modified", nil},
-		{"/stall/10", CodeStalled, "no byte came for 200ms", short},
-		{"/stall/0", CodeStalled, "no byte came for 200ms", short},
-		{"/silent", CodeTimeout, "no answer within 200ms", short},
+		{"/stall/10", CodeStalled, "no byte came for 200ms", idle},
+		{"/stall/0", CodeStalled, "no byte came for 200ms", idle},
+		{"/silent", CodeTimeout, "no answer within 200ms", header},
 		{"/drip/100000/1", CodeTimeout, "it took longer than 300ms", func(s *Spec) { s.TotalTimeout = 0.3 }},
 		{"/lie/100/40", CodeLengthMismatch, "the server announced 100 bytes and sent 40", nil},
 		{"/reset/5000", CodeReset, "the server reset the connection", nil},
@@ -117,7 +119,9 @@ func listen(t *testing.T, serve func(net.Conn)) string {
 	return l.Addr().String()
 }
 
-// More than was announced is not taken in, and does not spoil what follows.
+// More than was announced is not taken in, and does not spoil what follows. It may
+// cost it an attempt: net/http looks at an idle connection for what nobody asked for,
+// but a request can be quicker, and then takes that for its answer.
 func TestMoreThanAnnounced(t *testing.T) {
 	addr := listen(t, func(c net.Conn) {
 		_, _ = fmt.Fprint(c, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello, and more that nobody asked for")
@@ -125,8 +129,13 @@ func TestMoreThanAnnounced(t *testing.T) {
 	})
 	e := engineOf(t, local(nil))
 	for range 3 {
-		if a := must(t, e, "http://"+addr); a.Bytes != 5 {
-			t.Fatalf("%d bytes", a.Bytes)
+		var a Answer
+		r := drive(t.Context(), e.item, []byte("http://"+addr), 2)
+		if r.Err != nil {
+			t.Fatal(r.Err)
+		}
+		if err := json.Unmarshal(r.Output, &a); err != nil || a.Bytes != 5 {
+			t.Fatalf("%d bytes, %v", a.Bytes, err)
 		}
 	}
 }
