@@ -40,14 +40,16 @@ func TestCalibrate(t *testing.T) {
 		t.Error(err)
 	}
 	m := c.Machine
-	for name, v := range map[string]float64{"sequential": m.Sequential, "goroutine": m.Goroutine, "event": m.Event, "process": m.Process,
-		"round trip": m.RoundTrip, "spawn": m.Spawn, "job": m.Job} {
-		if v <= 0 {
-			t.Errorf("%s costs %g s", name, v)
-		}
+	if m.Job <= 0 || m.Spawn <= 0 {
+		t.Errorf("a job costs %g s, a start %g s", m.Job, m.Spawn)
 	}
-	if m.Spawn < m.RoundTrip || m.Sequential > m.RoundTrip {
-		t.Errorf("a start takes %g s, a round trip %g s, an item in the same goroutine %g s", m.Spawn, m.RoundTrip, m.Sequential)
+	// What is nothing to do costs less than a process's start, on any machine; how
+	// such small costs compare with each other depends on who else works there.
+	for name, v := range map[string]float64{"sequential": m.Sequential, "goroutine": m.Goroutine, "event": m.Event, "process": m.Process,
+		"round trip": m.RoundTrip} {
+		if v <= 0 || v > m.Spawn {
+			t.Errorf("%s costs %g s, a start %g s", name, v, m.Spawn)
+		}
 	}
 	if !c.Holds(Here("v1"), time.Now()) {
 		t.Errorf("it does not hold: %+v", c)
