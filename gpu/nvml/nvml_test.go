@@ -195,8 +195,9 @@ func TestBadRecordings(t *testing.T) {
 	}
 }
 
-// watch runs a worker on a recording and passes on what it tells.
-func watch(t *testing.T, recording string) (frames chan Frame, downs chan *Error) {
+// watch runs a worker on a recording and passes on what it tells; limit is for a
+// round of readings.
+func watch(t *testing.T, limit time.Duration, recording string) (frames chan Frame, downs chan *Error) {
 	t.Helper()
 	program, err := os.Executable()
 	if err != nil {
@@ -204,7 +205,7 @@ func watch(t *testing.T, recording string) (frames chan Frame, downs chan *Error
 	}
 	frames, downs = make(chan Frame, 1000), make(chan *Error, 1000)
 	w := Watch(WatchConfig{Program: program, Source: play(t, recording), Every: 10 * time.Millisecond,
-		Limit: 400 * time.Millisecond, Log: slog.New(slog.DiscardHandler),
+		Limit: limit, Log: slog.New(slog.DiscardHandler),
 		OnFrame: func(f Frame) { frames <- f }, OnDown: func(e *Error) { downs <- e }})
 	t.Cleanup(func() {
 		ctx, stop := context.WithTimeout(context.Background(), 10*time.Second)
@@ -231,7 +232,7 @@ func next[T any](t *testing.T, c chan T) T {
 func TestWorkerHangsOrDies(t *testing.T) {
 	for name, what := range map[string]string{"hang": `{"hang_seconds":3600}`, "crash": `{"crash":true}`} {
 		t.Run(name, func(t *testing.T) {
-			frames, downs := watch(t, `{"frames":[{"samples":[{"uuid":"FIRST","utilization":0.5}]},`+what+`]}`)
+			frames, downs := watch(t, 400*time.Millisecond, `{"frames":[{"samples":[{"uuid":"FIRST","utilization":0.5}]},`+what+`]}`)
 			for range 2 { // lives
 				if f := next(t, frames); len(f.Samples) != 1 || *f.Samples[0].Utilization != 0.5 {
 					t.Fatalf("%+v", f)
@@ -245,7 +246,7 @@ func TestWorkerHangsOrDies(t *testing.T) {
 }
 
 func TestWorkerPlaysARecording(t *testing.T) {
-	frames, _ := watch(t, `{"loop":true,"frames":[{"samples":[{"uuid":"FIRST","power_watts":1}]},{"samples":[{"uuid":"FIRST","power_watts":2}]}]}`)
+	frames, _ := watch(t, time.Minute, `{"loop":true,"frames":[{"samples":[{"uuid":"FIRST","power_watts":1}]},{"samples":[{"uuid":"FIRST","power_watts":2}]}]}`)
 	for i := range 6 {
 		f := next(t, frames)
 		if got, want := *f.Samples[0].Power, float64(i%2+1); got != want {
