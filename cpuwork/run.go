@@ -128,6 +128,8 @@ func (r *run) do(ctx context.Context, items iter.Seq2[Item, error], each func(Re
 		r.group.Wait()
 		r.flusher.Stop()
 		r.alarm.Stop()
+		r.mu.Lock() // a worker process's last answers may still be on their way into r
+		defer r.mu.Unlock()
 		s.Elapsed, s.Workers, s.Chunk = now()-r.begin, r.o.Workers, r.chunk
 		s.Lost, s.Recycled = r.lost, r.recycled
 	}()
