@@ -202,9 +202,13 @@ func TestParquetFlippedBits(t *testing.T) {
 	one := int32(1)
 	content := parquetOf(t, []wideRow{{F: 1, Y: "a", O: &one}, {F: 2, Y: "b", O: &one}},
 		parquet.Compression(&parquet.Zstd))
-	faults := 0
+	faults, tried := 0, 0
 	for i := range content {
 		for bit := range 8 {
+			if testing.Short() && bit != i%8 {
+				continue // one of each byte's
+			}
+			tried++
 			content[i] ^= 1 << bit
 			if _, err := readHostile(content, Classification); err != nil {
 				if !settled(err) {
@@ -215,8 +219,8 @@ func TestParquetFlippedBits(t *testing.T) {
 			content[i] ^= 1 << bit
 		}
 	}
-	if faults < len(content) {
-		t.Errorf("only %d of %d changes were noticed", faults, 8*len(content))
+	if faults < tried/8 {
+		t.Errorf("only %d of %d changes were noticed", faults, tried)
 	}
 }
 
