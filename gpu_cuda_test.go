@@ -200,6 +200,21 @@ func TestGPUThatCannotBeUsed(t *testing.T) {
 	}
 }
 
+// stateOf is the state of a device, "" where there is none of that name.
+func (s *served) stateOf(device string) string {
+	s.t.Helper()
+	devices, err := s.client.Devices(s.t.Context())
+	if err != nil {
+		s.t.Fatalf("list devices: %v", err)
+	}
+	for _, d := range devices {
+		if d.ID == device {
+			return d.State
+		}
+	}
+	return ""
+}
+
 // A GPU in exclusive mode that another process has is refused in its words.
 func TestGPUThatAnotherHas(t *testing.T) {
 	env := simulator(t, "CUDASIM_EXCLUSIVE=1", "CUDASIM_LOCK="+t.TempDir())
@@ -208,6 +223,11 @@ func TestGPUThatAnotherHas(t *testing.T) {
 	first.succeeded(first.submit(train(fmt.Sprintf(onGPU, 5, 1)))[0])
 	second := serveOn(t, t.TempDir(), "auto", env)
 	defer second.stop()
+	for began := time.Now(); second.stateOf("gpu0") != api.DeviceFailing; pause(t, 10*time.Millisecond) {
+		if time.Since(began) > patience { // until then it may come up, and takes jobs
+			t.Fatalf("gpu0 is %q", second.stateOf("gpu0"))
+		}
+	}
 	_, err := second.client.Submit(t.Context(), []api.Submission{train(fmt.Sprintf(onGPU, 5, 1))}, "")
 	if e := api.AsError(err); e == nil || e.Code != api.CodeUnavailable ||
 		!strings.Contains(e.Message, "gpu0 does not start") || !strings.Contains(e.Message, "exclusive-process mode") {
