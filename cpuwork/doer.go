@@ -20,11 +20,8 @@ type doer struct {
 	batch   int // items at once at most
 	timeout time.Duration
 
-	// Reading the clock takes longer than a quick item. So quick items are timed
-	// together, stride of them, and each is said to have taken their mean.
 	mark   time.Duration // up to when tasks have been timed
-	stride int
-	quick  []*task // done since mark
+	stride int           // items that are worth reading the clock for
 
 	scratch []byte // what one appends to
 	ins     [][]byte
@@ -42,7 +39,7 @@ func newDoer(w *Work, params []byte, timeout time.Duration) (d *doer, err error)
 			err = fmt.Errorf("prepare work %s: %w", w.Name, err)
 		}
 	}()
-	d = &doer{batch: 1, timeout: timeout}
+	d = &doer{batch: 1, timeout: timeout, stride: 1}
 	if w.New != nil {
 		d.one, err = w.New(params)
 		return d, err
@@ -53,10 +50,14 @@ func newDoer(w *Work, params []byte, timeout time.Duration) (d *doer, err error)
 	return d, err
 }
 
-// group returns how many of the tasks, from the first, are done at once.
-func (d *doer) group(tasks []*task) int {
+// group returns how many of the tasks, from the first, are done between two
+// readings of the clock: those that the work does at once, or else at most most.
+func (d *doer) group(tasks []*task, most int) int {
+	if d.one != nil {
+		return min(most, len(tasks))
+	}
 	n := 1
-	if d.batch > 1 && !tasks[0].alone {
+	if !tasks[0].alone {
 		for n < min(d.batch, len(tasks)) && !tasks[n].alone {
 			n++
 		}
@@ -64,48 +65,37 @@ func (d *doer) group(tasks []*task) int {
 	return n
 }
 
-// do does the tasks, which are a group, and puts their outputs into a.
-func (d *doer) do(ctx context.Context, tasks []*task, a *answers) {
-	if d.one != nil {
-		d.doOne(ctx, tasks[0], a)
-	} else {
-		d.doMany(ctx, tasks, a)
-	}
-	for _, t := range tasks {
-		t.attempts++
-	}
-	if d.quick = append(d.quick, tasks...); len(d.quick) >= d.stride {
-		d.clock()
-	}
-}
-
-// Items that take less than quickItem are timed together, maxStride at most.
+// Reading the clock takes longer than a quick item. So items that take less than
+// quickItem are timed together, maxStride at most.
 const (
 	quickItem = time.Microsecond
 	maxStride = 32
 )
 
-// clock times what was done since the last time. It comes before tasks are told,
-// and before what is not theirs begins.
-func (d *doer) clock() {
-	if len(d.quick) == 0 {
-		return
+// do does the tasks, which are a group, and puts their outputs into a. Each is said
+// to have taken their mean.
+func (d *doer) do(ctx context.Context, tasks []*task, a *answers) {
+	if d.one != nil {
+		for _, t := range tasks {
+			d.doOne(ctx, t, a)
+		}
+	} else {
+		d.doMany(ctx, tasks, a)
 	}
 	end := now()
-	took := (end - d.mark) / time.Duration(len(d.quick)) // an item's share
+	took := (end - d.mark) / time.Duration(len(tasks))
 	d.mark = end
-	for _, t := range d.quick {
+	for _, t := range tasks {
+		t.attempts++
 		t.took = took
 	}
-	clear(d.quick)
-	d.quick = d.quick[:0]
 	d.stride = 1
 	if took < quickItem {
 		d.stride = maxStride
 	}
 }
 
-// start begins to time.
+// start begins to time: what was done since the last group was not an item's.
 func (d *doer) start() { d.mark = now() }
 
 func (d *doer) doOne(ctx context.Context, t *task, a *answers) {
@@ -116,9 +106,10 @@ func (d *doer) doOne(ctx context.Context, t *task, a *answers) {
 		defer cancel()
 	}
 	out, err := d.call(attempt, t.in)
-	t.out, t.err = nil, asTimeout(err, attempt, ctx, d.timeout)
+	t.out, t.err = nil, err
 	switch {
-	case t.err != nil:
+	case err != nil:
+		t.err = asTimeout(err, attempt, ctx, d.timeout)
 	case len(out) >= ownOutput:
 		t.out, d.scratch = out, nil
 	default:

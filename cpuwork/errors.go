@@ -66,7 +66,7 @@ func (o *Options) again(t *task) time.Duration {
 		t.attempts--
 		return max(e.After, time.Millisecond)
 	}
-	return o.retryDelay(t.err, t.attempts)
+	return o.retryDelay(t.err, int(t.attempts))
 }
 
 // retryDelay returns how long to wait after an item's attempt number attempts

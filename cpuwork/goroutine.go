@@ -3,6 +3,7 @@ package cpuwork
 import (
 	"context"
 	"iter"
+	"slices"
 	"sync"
 )
 
@@ -62,14 +63,12 @@ func (w *inProcess) do(tasks []*task) {
 	w.d.start()
 	started := w.d.mark
 	for len(tasks) > 0 && !w.r.halted.Load() {
-		n := w.d.group(tasks)
+		n := w.d.group(tasks, w.d.stride)
 		group := w.fill(tasks[:n])
 		tasks = tasks[n:]
 		if len(group) > 0 {
 			w.d.do(w.r.ctx, group, w.a)
-		}
-		for _, t := range group {
-			w.a.add(t)
+			w.a.add(group...)
 		}
 		if len(w.a.buf) > answersBytes || w.d.mark-started > answersTime {
 			w.tell()
@@ -81,27 +80,23 @@ func (w *inProcess) do(tasks []*task) {
 
 // fill fills the tasks, and returns those that can be done.
 func (w *inProcess) fill(group []*task) []*task {
-	able, read := group[:0], false
+	if !slices.ContainsFunc(group, func(t *task) bool { return !t.filled }) {
+		return group
+	}
+	able := group[:0]
 	for _, t := range group {
-		if t.item.Fill != nil && !t.filled && !read {
-			read = true
-			w.d.clock()
-		}
-		if err := t.fill(); err != nil {
+		if err := t.fill(w.r.mem.mem); err != nil {
 			t.notFilled(err)
 			w.a.add(t)
 			continue
 		}
 		able = append(able, t)
 	}
-	if read {
-		w.d.start()
-	}
+	w.d.start()
 	return able
 }
 
 func (w *inProcess) tell() {
-	w.d.clock()
 	w.r.answer(w.a)
 	w.spent = append(w.spent, w.a)
 	w.a = w.fresh()

@@ -30,28 +30,26 @@ func newRegion(mem []byte) *region {
 // rounded returns what a piece of size bytes takes of a region.
 func rounded(size int64) int64 { return (size + grain - 1) / grain * grain }
 
-// take returns room for size bytes, if there is.
-func (r *region) take(size int64) (span, bool) {
+// take returns the offset of room for size bytes, if there is.
+func (r *region) take(size int64) (int64, bool) {
 	size = rounded(size)
 	for i := range r.free {
 		f := &r.free[i]
 		if f.size < size {
 			continue
 		}
-		s := span{f.offset, size}
+		at := f.offset
 		if f.offset, f.size = f.offset+size, f.size-size; f.size == 0 {
 			r.free = slices.Delete(r.free, i, i+1)
 		}
-		return s, true
+		return at, true
 	}
-	return span{}, false
+	return 0, false
 }
 
-// give takes a piece back.
-func (r *region) give(s span) {
-	if s.size == 0 {
-		return
-	}
+// give takes room for size bytes back.
+func (r *region) give(at, size int64) {
+	s := span{at, rounded(size)}
 	i := sort.Search(len(r.free), func(i int) bool { return r.free[i].offset > s.offset })
 	before := i > 0 && r.free[i-1].offset+r.free[i-1].size == s.offset
 	after := i < len(r.free) && s.offset+s.size == r.free[i].offset
@@ -66,11 +64,6 @@ func (r *region) give(s span) {
 	default:
 		r.free = slices.Insert(r.free, i, s)
 	}
-}
-
-// bytes returns the first n bytes of a piece; appending to them reallocates.
-func (r *region) bytes(s span, n int) []byte {
-	return r.mem[s.offset : s.offset+int64(n) : s.offset+int64(n)]
 }
 
 // openSlab makes memory for items, unless it is there: of this process alone, and

@@ -324,9 +324,9 @@ func TestRegion(t *testing.T) {
 		var taken []span
 		t.Repeat(map[string]func(*rapid.T){
 			"take": func(t *rapid.T) {
-				s, ok := r.take(int64(rapid.IntRange(1, 20*grain).Draw(t, "size")))
-				if ok {
-					taken = append(taken, s)
+				size := int64(rapid.IntRange(1, 20*grain).Draw(t, "size"))
+				if at, ok := r.take(size); ok {
+					taken = append(taken, span{at, rounded(size)})
 				}
 			},
 			"give": func(t *rapid.T) {
@@ -334,7 +334,7 @@ func TestRegion(t *testing.T) {
 					t.Skip("nothing taken")
 				}
 				i := rapid.IntRange(0, len(taken)-1).Draw(t, "which")
-				r.give(taken[i])
+				r.give(taken[i].offset, taken[i].size)
 				taken = append(taken[:i], taken[i+1:]...)
 			},
 			"": func(t *rapid.T) {

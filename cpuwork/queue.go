@@ -163,14 +163,11 @@ func (r *run) held(t *task) bool {
 
 // reserve gets memory for a task that needs some. The caller holds mu.
 func (r *run) reserve(t *task) bool {
-	if t.at.size > 0 || t.size == 0 || t.item.Fill == nil && !r.staged {
+	if t.filled || t.placed || t.size == 0 {
 		return true
 	}
-	at, ok := r.mem.take(t.size)
-	if ok {
-		t.at, t.in = at, r.mem.bytes(at, int(t.size))
-	}
-	return ok
+	t.at, t.placed = r.mem.take(t.size)
+	return t.placed
 }
 
 // flushNow is called when items have waited for a full chunk for long enough.
@@ -208,17 +205,26 @@ func (r *run) answer(a *answers) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var took time.Duration
-	timed := 0
+	timed, ended := 0, int64(0)
 	freed := r.freed.Load()
 	for _, t := range a.tasks {
 		if t.took > 0 {
 			took += t.took
 			timed++
 		}
-		if r.settle(t) {
-			freed += int64(len(t.item.Data))
+		if t.err != nil && r.retry(t) {
+			continue
 		}
+		ended++
+		if t.fillIn == nil {
+			freed += t.size
+		}
+		if t.placed {
+			r.mem.give(t.at, t.size)
+		}
+		r.finish(t)
 	}
+	a.left.Add(ended)
 	r.freed.Store(freed)
 	r.inFlight -= len(a.tasks)
 	r.done += int64(len(a.tasks))
@@ -238,22 +244,19 @@ func (r *run) answered() {
 	}
 }
 
-// settle decides what becomes of a task whose attempt has ended, and reports
-// whether that was its end. The caller holds mu.
-func (r *run) settle(t *task) bool {
-	if t.err != nil && t.filled {
-		if d := r.o.again(t); d >= 0 {
-			t.out, t.home, t.due = nil, nil, now()+d
-			r.waiting.push(t)
-			r.setAlarm()
-			return false
-		}
+// retry arranges for a task whose attempt has failed to have another, and reports
+// whether it has. The caller holds mu.
+func (r *run) retry(t *task) bool {
+	if !t.filled {
+		return false
 	}
-	if t.home != nil {
-		t.home.left.Add(1)
+	d := r.o.again(t)
+	if d < 0 {
+		return false
 	}
-	r.mem.give(t.at)
-	r.finish(t)
+	t.out, t.home, t.due = nil, nil, now()+d
+	r.waiting.push(t)
+	r.setAlarm()
 	return true
 }
 

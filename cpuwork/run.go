@@ -195,10 +195,10 @@ func (r *run) admit(item Item) bool {
 		return false
 	}
 	t := r.newTask()
-	t.index, t.item = r.admitted, item
+	ok := t.begin(r.admitted, &item, r.o.Memory)
+	t.filled = item.Fill == nil && !r.staged
 	r.admitted++
-	if !t.admit(r.o.Memory) {
-		t.item.Data = nil
+	if !ok {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.finish(t)

@@ -36,9 +36,11 @@ func (p *sequential) Run(ctx context.Context, items iter.Seq2[Item, error], each
 		if ctx.Err() != nil {
 			return s, context.Cause(ctx)
 		}
-		t = task{index: s.Items, item: item}
+		t = task{}
 		a.reset()
-		p.do(ctx, &t, &a)
+		if t.begin(s.Items, &item, p.o.Memory) {
+			p.do(ctx, &t, &a)
+		}
 		if ctx.Err() != nil {
 			return s, context.Cause(ctx)
 		}
@@ -51,23 +53,19 @@ func (p *sequential) Run(ctx context.Context, items iter.Seq2[Item, error], each
 
 // do does one item to its end.
 func (p *sequential) do(ctx context.Context, t *task, a *answers) {
-	if !t.admit(p.o.Memory) {
-		return
-	}
-	if t.item.Fill != nil {
-		if int64(cap(p.buf)) < t.size {
+	if t.fillIn != nil && t.size > 0 {
+		if int64(len(p.buf)) < t.size {
 			p.buf = make([]byte, t.size)
 		}
-		t.in = p.buf[:t.size]
+		t.placed = true
 	}
-	if err := t.fill(); err != nil {
+	if err := t.fill(p.buf); err != nil {
 		t.notFilled(err)
 		return
 	}
 	for {
 		p.d.start()
 		p.d.do(ctx, []*task{t}, a)
-		p.d.clock()
 		if t.err == nil || ctx.Err() != nil {
 			return
 		}

@@ -136,10 +136,9 @@ func (s *server) chunk(ctx context.Context, payload []byte) error {
 	s.d.start()
 	s.sentAt = s.d.mark
 	for place := 0; place < len(tasks); {
-		n := s.d.group(tasks[place:])
+		n := s.d.group(tasks[place:], 1) // whichever it dies with is known
 		s.state.Store(held{number, uint16(place), uint16(n)}.word())
 		s.d.do(ctx, tasks[place:place+n], &s.a)
-		s.d.clock()
 		for i, t := range tasks[place : place+n] {
 			if err := s.tell(number, place+i, t); err != nil {
 				return err

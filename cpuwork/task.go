@@ -6,16 +6,18 @@ import (
 	"time"
 )
 
-// task is an item on its way through a run.
+// task is an item on its way through a run. Feed, a worker and deliver are mostly
+// on different cores, between which every line of it moves: it has two.
 type task struct {
 	index    int64
-	item     Item
-	size     int64 // bytes of memory it may need: of Data, or what Fill may write
-	in       []byte
-	at       span // where in lies in the region; none: nowhere
+	size     int64  // bytes of memory it may need: of Data, or what Fill may write
+	in       []byte // the item, once it is filled; before, its Data
+	fillIn   func(dst []byte) (int, error)
+	at       int64 // where in lies in the region, if it is placed
+	attempts int32 // that have ended
+	placed   bool
 	filled   bool // in holds the item
 	alone    bool // not again together with others: one of them may have hurt the rest
-	attempts int  // that have ended
 	due      time.Duration
 
 	out  []byte
@@ -24,17 +26,42 @@ type task struct {
 	home *answers // holds out
 }
 
-// fill makes in hold the item. Its error, or panic, is the item's.
-func (t *task) fill() (err error) {
+// begin makes an empty task one of an item, and finds out how much memory it needs.
+// It reports whether that can be had at all. Otherwise the task has failed.
+func (t *task) begin(index int64, item *Item, memory int64) bool {
+	t.index, t.in, t.fillIn = index, item.Data, item.Fill
+	t.size = int64(len(item.Data))
+	var err error
+	if item.Fill != nil {
+		t.in, t.size = nil, int64(item.Size)
+		if item.Size < 0 {
+			err = fmt.Errorf("an item of size %d cannot be filled", item.Size)
+		}
+	}
+	if err == nil && rounded(t.size) > memory {
+		err = tooLargeError(t.size, memory)
+	}
+	if err != nil {
+		t.err, t.in, t.attempts = err, nil, 1
+	}
+	return err == nil
+}
+
+// fill makes in hold the item; memory is what the task may have a place in. Its
+// error, or panic, is the item's.
+func (t *task) fill(memory []byte) (err error) {
 	if t.filled {
 		return nil
 	}
 	t.filled = true
-	if t.item.Fill == nil {
-		if t.at.size > 0 {
-			copy(t.in, t.item.Data)
-		} else {
-			t.in = t.item.Data
+	var dst []byte
+	if t.placed {
+		dst = memory[t.at : t.at+t.size : t.at+t.size]
+	}
+	if t.fillIn == nil {
+		if t.placed {
+			copy(dst, t.in)
+			t.in = dst
 		}
 		return nil
 	}
@@ -43,31 +70,20 @@ func (t *task) fill() (err error) {
 			err = panicError(v)
 		}
 	}()
-	n, err := t.item.Fill(t.in)
+	n, err := t.fillIn(dst)
 	if err != nil {
 		return err
 	}
-	if n < 0 || n > len(t.in) {
-		return Failf(CodeFailed, "", "the item filled %d of %d bytes", n, len(t.in))
+	if n < 0 || n > len(dst) {
+		return Failf(CodeFailed, "", "the item filled %d of %d bytes", n, len(dst))
 	}
-	t.in = t.in[:n]
+	t.in = dst[:n]
 	return nil
 }
 
 // notFilled ends a task that could not be filled; it is not tried again.
 func (t *task) notFilled(err error) {
 	t.err, t.in, t.attempts, t.filled = err, nil, 1, false
-}
-
-// size returns how many bytes of memory an item may need.
-func (i *Item) size() (int64, error) {
-	if i.Fill == nil {
-		return int64(len(i.Data)), nil
-	}
-	if i.Size < 0 {
-		return 0, fmt.Errorf("an item of size %d cannot be filled", i.Size)
-	}
-	return int64(i.Size), nil
 }
 
 // answers are tasks that have been done by one worker, and the memory that their
@@ -84,10 +100,12 @@ const (
 	answersTime  = 2 * time.Millisecond
 )
 
-// add puts a task among the answers.
-func (a *answers) add(t *task) {
-	t.home = a
-	a.tasks = append(a.tasks, t)
+// add puts tasks among the answers.
+func (a *answers) add(tasks ...*task) {
+	for _, t := range tasks {
+		t.home = a
+	}
+	a.tasks = append(a.tasks, tasks...)
 }
 
 // keep returns a copy of out in the answers' memory.
@@ -131,19 +149,4 @@ func (a *answers) give(n int64) {
 	if a != nil {
 		a.left.Add(-n)
 	}
-}
-
-// admit finds out how much memory the task needs, and reports whether that can
-// be had at all. Otherwise it has failed.
-func (t *task) admit(memory int64) bool {
-	size, err := t.item.size()
-	if err == nil && rounded(size) > memory {
-		err = tooLargeError(size, memory)
-	}
-	if err != nil {
-		t.err, t.attempts = err, 1
-		return false
-	}
-	t.size = size
-	return true
 }

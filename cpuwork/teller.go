@@ -9,7 +9,7 @@ type teller struct {
 
 // tell gives one result away. It reports whether the run is to end with it.
 func (d *teller) tell(t *task) (bool, error) {
-	r := Result{Index: t.index, Output: t.out, Err: t.err, Attempts: t.attempts, Took: t.took}
+	r := Result{Index: t.index, Output: t.out, Err: t.err, Attempts: int(t.attempts), Took: t.took}
 	s := d.s
 	s.Items++
 	s.Attempts += int64(t.attempts)

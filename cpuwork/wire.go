@@ -61,7 +61,7 @@ type piece struct {
 func appendChunk(dst []byte, number uint32, tasks []*task) []byte {
 	dst = binary.LittleEndian.AppendUint32(dst, number)
 	for _, t := range tasks {
-		dst = binary.AppendUvarint(dst, uint64(t.at.offset))
+		dst = binary.AppendUvarint(dst, uint64(t.at))
 		dst = binary.AppendUvarint(dst, uint64(len(t.in)))
 		alone := uint64(0)
 		if t.alone {

@@ -15,14 +15,14 @@ func TestFramesComeBack(t *testing.T) {
 		var tasks []*task
 		for range rapid.IntRange(1, 20).Draw(t, "items") {
 			size := rapid.Int64Range(0, 100).Draw(t, "size")
-			tasks = append(tasks, &task{at: span{offset: rapid.Int64Range(0, 900).Draw(t, "offset")}, in: make([]byte, size), alone: rapid.Bool().Draw(t, "alone")})
+			tasks = append(tasks, &task{at: rapid.Int64Range(0, 900).Draw(t, "offset"), in: make([]byte, size), alone: rapid.Bool().Draw(t, "alone")})
 		}
 		got, pieces, err := parseChunk(appendChunk(nil, number, tasks), 1000)
 		if err != nil || got != number || len(pieces) != len(tasks) {
 			t.Fatal(got, pieces, err)
 		}
 		for i, c := range pieces {
-			if c != (piece{tasks[i].at.offset, int64(len(tasks[i].in)), tasks[i].alone}) {
+			if c != (piece{tasks[i].at, int64(len(tasks[i].in)), tasks[i].alone}) {
 				t.Fatalf("piece %d: %+v", i, c)
 			}
 		}
@@ -53,7 +53,7 @@ func TestAnswersComeBack(t *testing.T) {
 }
 
 func FuzzParseChunk(f *testing.F) {
-	f.Add(appendChunk(nil, 1, []*task{{in: make([]byte, 5), at: span{offset: 64}}}))
+	f.Add(appendChunk(nil, 1, []*task{{in: make([]byte, 5), at: 64}}))
 	f.Fuzz(func(t *testing.T, p []byte) {
 		_, pieces, err := parseChunk(p, 1000)
 		for _, c := range pieces {

@@ -101,7 +101,7 @@ func fillAll(r *run, tasks []*task) []*task {
 	able := tasks[:0]
 	var a answers
 	for _, t := range tasks {
-		if err := t.fill(); err != nil {
+		if err := t.fill(r.mem.mem); err != nil {
 			t.notFilled(err)
 			a.add(t)
 			continue
