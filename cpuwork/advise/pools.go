@@ -114,26 +114,28 @@ func (w *Workload) cost(p *Prediction) float64 {
 	return max(p.Seconds, p.once+spare*p.work)
 }
 
-// choose returns the index of the alternative to take.
+// choose returns the index of the alternative to take: of those that take about as
+// long as the fastest, the simplest. An event pool is for items that wait.
 func (w *Workload) choose(all []Prediction) int {
-	order := []cpuwork.Kind{cpuwork.Sequential, cpuwork.Goroutine, cpuwork.Event, cpuwork.Process}
+	order := []cpuwork.Kind{cpuwork.Sequential, cpuwork.Goroutine, cpuwork.Process}
 	if w.waits() && w.Items > 1 {
 		order = []cpuwork.Kind{cpuwork.Event, cpuwork.Goroutine, cpuwork.Sequential, cpuwork.Process}
 	}
+	suits := func(p Prediction) bool { return p.Refused == "" && slices.Contains(order, p.Pool) }
 	best := -1.0
 	for i := range all {
-		if c := w.cost(&all[i]); all[i].Refused == "" && (best < 0 || c < best) {
+		if c := w.cost(&all[i]); suits(all[i]) && (best < 0 || c < best) {
 			best = c
 		}
 	}
 	for _, kind := range order {
 		for i := range all {
-			if all[i].Pool == kind && all[i].Refused == "" && w.cost(&all[i]) <= alike*best {
+			if all[i].Pool == kind && suits(all[i]) && w.cost(&all[i]) <= alike*best {
 				return i
 			}
 		}
 	}
-	return slices.IndexFunc(all, func(p Prediction) bool { return p.Refused == "" }) // not reached: the best is one of them
+	return slices.IndexFunc(all, suits) // not reached: the best is one of them
 }
 
 func compare(a, b float64) int {

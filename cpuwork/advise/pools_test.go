@@ -216,13 +216,16 @@ func TestProperties(t *testing.T) {
 			case m.Memory > 0 && p.Workers > 1 && int64(p.Workers)*w.MemoryPerItem > m.Memory:
 				t.Errorf("%s: %d workers of %d bytes in %d", p.Pool, p.Workers, w.MemoryPerItem, m.Memory)
 			}
-			if p.Refused == "" {
+			if p.Refused == "" && (p.Pool != cpuwork.Event || w.waits()) {
 				least = min(least, w.cost(p))
 			}
 		}
 		c := a.Choice()
 		if w.Isolation != None && c.Pool != cpuwork.Process {
 			t.Errorf("isolation %s, and %s is advised", w.Isolation, c.Pool)
+		}
+		if c.Pool == cpuwork.Event && !w.waits() {
+			t.Error("an event pool is advised for what does not wait")
 		}
 		if c.Refused != "" || w.cost(c) > alike*least {
 			t.Errorf("%s takes %g s where %g can be had (%s)", c.Pool, c.Seconds, least, c.Refused)
