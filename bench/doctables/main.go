@@ -1,10 +1,11 @@
-// Command doctables writes the measured tables of a document anew, from a result
-// of weft bench pools:
+// Command doctables writes the measured tables of a document anew, from results of
+// weft bench pools or weft bench share:
 //
-//	go run ./bench/doctables docs/parallelism.md bench/results/MACHINE/pools.json
+//	go run ./bench/doctables docs/parallelism.md bench/results/MACHINE/pools.json bench/results/MACHINE/share-lab.json
 //
-// A table stands between two comments, <!-- pools: CASE --> and <!-- end -->; what
-// is between them is replaced. The case "machine" is a line about the run.
+// A table stands between two comments, <!-- pools: CASE --> or <!-- share: LOAD -->
+// and <!-- end -->; what is between them is replaced by what the results of that
+// benchmark have, and left alone if there are none. "machine" is a line about the run.
 package main
 
 import (
@@ -25,20 +26,22 @@ func main() {
 }
 
 func run(args []string) error {
-	if len(args) != 2 {
-		return fmt.Errorf("want DOCUMENT.md and RESULT.json, got %d arguments", len(args))
+	if len(args) < 2 {
+		return fmt.Errorf("want DOCUMENT.md and RESULT.json…, got %d arguments", len(args))
 	}
 	text, err := os.ReadFile(args[0])
 	if err != nil {
 		return fmt.Errorf("read document: %w", err)
 	}
-	result, err := read(args[1])
-	if err != nil {
-		return err
-	}
-	out, err := fill(string(text), result)
-	if err != nil {
-		return err
+	out := string(text)
+	for _, file := range args[1:] {
+		result, err := read(file)
+		if err != nil {
+			return err
+		}
+		if out, err = fill(out, result); err != nil {
+			return err
+		}
 	}
 	// #nosec G306 -- a document
 	if err := os.WriteFile(args[0], []byte(out), 0o644); err != nil {
@@ -47,7 +50,7 @@ func run(args []string) error {
 	return nil
 }
 
-// A result is the part of weft bench pools' JSON that tables need.
+// A result is the part of a benchmark's JSON that tables need.
 type result struct {
 	Benchmark string `json:"benchmark"`
 	Date      string `json:"date"`
@@ -57,7 +60,10 @@ type result struct {
 		Cores int    `json:"cores"`
 	} `json:"machine"`
 	Rounds int    `json:"rounds"`
-	Cases  []cell `json:"cases"`
+	Cases  []cell `json:"cases"` // of pools
+	Load   struct{ Name string } // of share, with the arms and peers
+	Arms   []arm `json:"arms"`
+	Peers  []arm `json:"peers"`
 
 	file string
 }
@@ -78,6 +84,11 @@ type arm struct {
 	Items   spread `json:"items_per_second"`
 	Speedup spread `json:"speedup"`
 	Peak    spread `json:"peak_bytes"`
+
+	Steps       spread  `json:"steps_per_second"` // of share
+	Utilization *spread `json:"utilization"`
+	Skipped     string  `json:"skipped"`
+	Failed      string  `json:"failed"`
 }
 
 type spread struct {
@@ -95,25 +106,28 @@ func read(path string) (*result, error) {
 	if err := json.Unmarshal(text, r); err != nil {
 		return nil, fmt.Errorf("read result %s: %w", path, err)
 	}
-	if r.Benchmark != "pools" {
-		return nil, fmt.Errorf("%s is no result of weft bench pools", path)
+	if r.Benchmark != "pools" && r.Benchmark != "share" {
+		return nil, fmt.Errorf("%s is no result of weft bench pools or weft bench share", path)
 	}
 	return r, nil
 }
 
-var blocks = regexp.MustCompile(`(?s)(<!-- pools: ([a-z0-9-]+) -->\n).*?(<!-- end -->)`)
+var blocks = regexp.MustCompile(`(?s)(<!-- (pools|share): ([a-z0-9-]+) -->\n).*?(<!-- end -->)`)
 
-// fill replaces every block of a document. One for which the result has nothing is
-// an error, for a stale table is worse than none.
+// fill replaces every block of a document that is of the result's benchmark. One for
+// which the result has nothing is an error, for a stale table is worse than none.
 func fill(text string, r *result) (string, error) {
 	var fault error
 	out := blocks.ReplaceAllStringFunc(text, func(block string) string {
 		parts := blocks.FindStringSubmatch(block)
-		body, err := r.table(parts[2])
+		if parts[2] != r.Benchmark {
+			return block
+		}
+		body, err := r.table(parts[3])
 		if err != nil && fault == nil {
 			fault = err
 		}
-		return parts[1] + body + parts[3]
+		return parts[1] + body + parts[4]
 	})
 	return out, fault
 }
@@ -123,6 +137,9 @@ func (r *result) table(name string) (string, error) {
 		return fmt.Sprintf("Measured on %s, %d cores, %s, %s; medians of %d rounds. Recorded in `%s`.\n",
 			strings.Join(strings.Fields(r.Machine.CPU), " "), r.Machine.Cores, r.Weft.Go,
 			strings.SplitN(r.Date, "T", 2)[0], r.Rounds, r.file), nil
+	}
+	if r.Benchmark == "share" && r.Load.Name == name {
+		return r.shareTable(), nil
 	}
 	for i := range r.Cases {
 		if c := &r.Cases[i]; c.Case == name && c.Skipped == "" {
@@ -143,6 +160,27 @@ func (c *cell) markdown() string {
 		name = strings.TrimSuffix(name, "-"+strconv.Itoa(a.Workers))
 		fmt.Fprintf(&b, "| %s | %d | %s | %s-%s | %.0f | %.2fx | %.0f MB |\n", name, a.Workers, seconds(a.Wall.Median),
 			seconds(a.Wall.Min), seconds(a.Wall.Max), a.Items.Median, a.Speedup.Median, a.Peak.Median/1e6)
+	}
+	return b.String()
+}
+
+// shareTable has the arms and the peers that ran.
+func (r *result) shareTable() string {
+	var b strings.Builder
+	b.WriteString("| who | time | min-max | steps/s | speedup | utilization |\n|---|--:|--:|--:|--:|--:|\n")
+	for _, a := range append(append([]arm{}, r.Arms...), r.Peers...) {
+		if a.Skipped != "" || a.Failed != "" {
+			continue
+		}
+		speedup, utilization := "1.00x", "-"
+		if a.Speedup.Median > 0 { // the baseline has none
+			speedup = fmt.Sprintf("%.2fx", a.Speedup.Median)
+		}
+		if a.Utilization != nil {
+			utilization = fmt.Sprintf("%.0f %%", 100*a.Utilization.Median)
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s-%s | %.0f | %s | %s |\n", a.Arm+a.Peer, seconds(a.Wall.Median),
+			seconds(a.Wall.Min), seconds(a.Wall.Max), a.Steps.Median, speedup, utilization)
 	}
 	return b.String()
 }

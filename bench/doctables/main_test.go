@@ -32,3 +32,21 @@ func TestFill(t *testing.T) {
 		}
 	}
 }
+
+func TestFillShare(t *testing.T) {
+	r := &result{Benchmark: "share", file: "share.json", Arms: []arm{{Arm: "sequential", Wall: spread{3, 3, 3}, Steps: spread{Median: 29663.5}},
+		{Arm: "auto", Wall: spread{1.5, 1.4, 1.6}, Speedup: spread{Median: 1.86}, Utilization: &spread{Median: 0.97}}},
+		Peers: []arm{{Peer: "torch-eager", Wall: spread{36, 35, 37}, Speedup: spread{Median: 0.08}}, {Peer: "torch-mps", Skipped: "no GPU"}}}
+	r.Load.Name = "lab"
+	const pools = "<!-- pools: handoff -->\nkept\n<!-- end -->\n"
+	got, err := fill(pools+"<!-- share: lab -->\n<!-- end -->\n", r)
+	want := pools + "<!-- share: lab -->\n| who | time | min-max | steps/s | speedup | utilization |\n|---|--:|--:|--:|--:|--:|\n" +
+		"| sequential | 3 s | 3 s-3 s | 29664 | 1.00x | - |\n| auto | 1.5 s | 1.4 s-1.6 s | 0 | 1.86x | 97 % |\n" +
+		"| torch-eager | 36 s | 35 s-37 s | 0 | 0.08x | - |\n<!-- end -->\n"
+	if err != nil || got != want {
+		t.Errorf("%v:\n%s", err, got)
+	}
+	if _, err := fill("<!-- share: tiny -->\n<!-- end -->", r); err == nil {
+		t.Error("a table of another load")
+	}
+}
