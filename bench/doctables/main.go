@@ -59,11 +59,11 @@ type result struct {
 		CPU   string `json:"cpu"`
 		Cores int    `json:"cores"`
 	} `json:"machine"`
-	Rounds int    `json:"rounds"`
-	Cases  []cell `json:"cases"` // of pools
+	Rounds int                   `json:"rounds"`
+	Cases  []cell                `json:"cases"` // of pools
 	Load   struct{ Name string } // of share, with the arms and peers
-	Arms   []arm `json:"arms"`
-	Peers  []arm `json:"peers"`
+	Arms   []arm                 `json:"arms"`
+	Peers  []arm                 `json:"peers"`
 
 	file string
 }
