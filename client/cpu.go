@@ -164,7 +164,8 @@ func (p *program) tellCPUPlans(plans []api.DryRun) error {
 
 // cpuFlagNames are the flags behind fields of specifications that have another
 // name; the others have their field's.
-var cpuFlagNames = map[string]string{"max_bytes": "max-size", "name": "as", "output": "to", "item_timeout_seconds": "item-timeout"}
+var cpuFlagNames = map[string]string{"max_bytes": "max-size", "name": "as", "output": "to", "item_timeout_seconds": "item-timeout",
+	"lists": "list", "files": "file"}
 
 // flagged puts the daemon's faults, which point into a specification that nobody
 // has written, into terms of flags.
@@ -177,8 +178,13 @@ func flagged(err error) error {
 	for _, f := range p.Errors {
 		message := f.Message
 		field, pointer, _ := strings.Cut(strings.TrimLeft(f.Location, "/0"), "/")
-		at := pointer[strings.LastIndexByte(pointer, '/')+1:]
+		parts := strings.Split(pointer, "/")
+		at := parts[len(parts)-1]
+		if _, err := strconv.Atoi(at); err == nil && len(parts) > 1 { // one of several
+			at = parts[len(parts)-2]
+		}
 		switch {
+		case at == "paths": // arguments
 		case field != "spec" && submissionFlags[field] != "":
 			message = submissionFlags[field] + ": " + message
 		case field == "spec" && at != "task" && at != "":
